@@ -87,6 +87,12 @@ fn string(raw: &str) -> Option<Text<'_>> {
     }
 }
 
+/// `5.0` and `5e3` are integers as well: JSON, like JavaScript, has one kind of number.
+fn integer(raw: &str) -> Option<u64> {
+    let whole = |n: f64| (n.fract() == 0.0 && n >= 0.0).then_some(n as u64);
+    raw.parse().ok().or_else(|| raw.parse().ok().and_then(whole)).filter(|n| *n <= MAX_INTEGER)
+}
+
 impl<'a> Fields for JsonFields<'a> {
     type Text = Text<'a>;
     type Value = &'a str;
@@ -104,7 +110,7 @@ impl<'a> Fields for JsonFields<'a> {
     }
 
     fn integer(&self, key: Key) -> Option<u64> {
-        self.get(key)?.parse().ok().filter(|n| *n <= MAX_INTEGER)
+        integer(self.get(key)?)
     }
 
     fn flag(&self, key: Key) -> Option<bool> {
