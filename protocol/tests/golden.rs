@@ -153,6 +153,11 @@ fn bad_texts_are_dropped() {
 }
 
 #[test]
+fn half_a_surrogate_pair_is_no_name() {
+    assert_eq!(ClientFrame::parse(r#"{"t":"sub","c":"\ud83d"}"#), None);
+}
+
+#[test]
 fn every_frame_is_dropped_by_a_receiver_that_does_not_know_its_tag() {
     for Case { name, direction, text, fields } in golden().frames {
         let both = ["auth", "hist", "pres"].contains(&fields["frame"].as_str().expect("a frame has a tag"));
