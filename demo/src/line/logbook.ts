@@ -1,0 +1,44 @@
+import { milliseconds } from '../clock'
+import { Signal } from '../signal'
+import type { Line } from './line'
+
+export type EntryKind = 'good' | 'bad' | 'note'
+
+export interface Entry {
+  /** Milliseconds since 1970. */
+  at: number
+  kind: EntryKind
+  text: string
+}
+
+const LIMIT = 60
+
+/** The connection's last events, in words. */
+export class Logbook {
+  readonly entries: Entry[] = []
+  readonly written = new Signal<Entry>()
+
+  constructor(line: Line) {
+    const { client, wire } = line
+    client.on('open', () => this.#write('good', client.id ? `Open, as ${client.id}` : 'Open'))
+    client.on('close', ({ code }) => this.#write('bad', `The socket closed, code ${code}`))
+    client.on('reconnecting', ({ attempt, delayMs }) => {
+      this.#write('note', `Attempt ${attempt} in ${milliseconds(delayMs)}`)
+    })
+    client.on('subscribed', ({ channel }) => this.#write('good', `Subscribed to ${channel}`))
+    client.on('error', ({ channel, reason }) => {
+      this.#write('bad', channel ? `Error on ${channel}: ${reason}` : `Error: ${reason}`)
+    })
+    client.on('state', ({ to }) => {
+      if (to === 'closed') this.#write('note', 'Disconnected for good')
+    })
+    wire.wasCut.on(() => this.#write('note', 'You cut the socket'))
+  }
+
+  #write(kind: EntryKind, text: string): void {
+    const entry = { at: Date.now(), kind, text }
+    this.entries.push(entry)
+    if (this.entries.length > LIMIT) this.entries.shift()
+    this.written.emit(entry)
+  }
+}

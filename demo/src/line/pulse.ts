@@ -1,0 +1,58 @@
+import { readNumber } from '../room/payload'
+import { Signal } from '../signal'
+import type { Channel, Line } from './line'
+
+export interface Sample {
+  /** Milliseconds since 1970, when the pulse left. */
+  at: number
+  /** Milliseconds from publish to the own event's return. */
+  roundTrip: number
+}
+
+const EVERY_MS = 500
+const KEPT_MS = 65_000
+const GIVE_UP_MS = 10_000
+
+/** Publishes on a channel of its own and times how long the event takes to come back. */
+export class Pulse {
+  readonly samples: Sample[] = []
+  readonly measured = new Signal<Sample>()
+  readonly #away = new Map<number, { at: number; sent: number }>()
+  #channel: Channel
+  #count = 0
+
+  constructor(
+    private readonly line: Line,
+    private readonly name: string,
+  ) {
+    this.#channel = this.#join()
+    line.restarted.on(() => (this.#channel = this.#join()))
+    setInterval(() => this.#beat(), EVERY_MS)
+  }
+
+  #join(): Channel {
+    const channel = this.line.join(this.name)
+    channel.on('pulse', (data: unknown) => this.#back(readNumber(data, 'n')))
+    return channel
+  }
+
+  #beat(): void {
+    // A pulse from the outbox would time the outage, not the line.
+    if (!this.line.open) return this.#away.clear()
+    const sent = performance.now()
+    for (const [n, pulse] of this.#away) if (sent - pulse.sent > GIVE_UP_MS) this.#away.delete(n)
+    const n = ++this.#count
+    this.#away.set(n, { at: Date.now(), sent })
+    void this.#channel.publish('pulse', { n })
+  }
+
+  #back(n: number | undefined): void {
+    const pulse = n === undefined ? undefined : this.#away.get(n)
+    if (n === undefined || !pulse) return
+    this.#away.delete(n)
+    const sample = { at: pulse.at, roundTrip: performance.now() - pulse.sent }
+    this.samples.push(sample)
+    while ((this.samples[0]?.at ?? Infinity) < Date.now() - KEPT_MS) this.samples.shift()
+    this.measured.emit(sample)
+  }
+}

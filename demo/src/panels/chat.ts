@@ -1,0 +1,144 @@
+import { timeOfDay } from '../clock'
+import { element } from '../dom'
+import { flag } from '../room/flag'
+import type { Harbour } from '../room/harbour'
+import { colourClass } from '../room/palette'
+import { TEXT_LIMIT } from '../room/payload'
+import type { Person } from '../room/person'
+import type { Message, Room } from '../room/room'
+import { refusal } from './refusal'
+
+/** What is said in the room one looks at. */
+export function chat(harbour: Harbour, me: Person): HTMLElement {
+  const title = element('h2', { id: 'chat-title', class: 'spoken' })
+  const names = element('p', { class: 'crew-names' })
+  const crew = element('ul', { class: 'crew', 'aria-label': 'Who is here' })
+  const log = element('ol', {
+    class: 'chat-log',
+    'data-testid': 'chat-log',
+    role: 'log',
+    'aria-live': 'polite',
+    'aria-labelledby': 'chat-title',
+    tabindex: 0,
+  })
+  const notice = element('div', { class: 'notice', role: 'alert', hidden: true })
+  const input = element('input', {
+    class: 'chat-input',
+    'data-testid': 'chat-input',
+    'aria-label': 'Your message',
+    maxlength: TEXT_LIMIT,
+    autocomplete: 'off',
+    enterkeyhint: 'send',
+  })
+  const send = element('button', { type: 'submit', class: 'primary' }, 'Send')
+  const form = element('form', { class: 'chat-form' }, input, send)
+  const node = element(
+    'section',
+    { class: 'panel chat', id: 'chat', 'aria-labelledby': 'chat-title' },
+    element('div', { class: 'chat-head' }, title, crew, names),
+    log,
+    notice,
+    form,
+  )
+  const lines = new Map<Message, HTMLElement>()
+
+  const refill = (): void => {
+    const room = harbour.current
+    title.textContent = `Chat in ${room.title}`
+    input.disabled = send.disabled = !room.joined
+    input.placeholder = room.joined ? `Say something in ${room.title}` : 'Join to talk'
+    lines.clear()
+    log.replaceChildren()
+    if (room.messages.length === 0) log.append(silence(room))
+    for (const message of room.messages) show(message)
+    muster()
+  }
+
+  const show = (message: Message): void => {
+    const known = lines.get(message)
+    const line = spoken(message, harbour.current.messages)
+    lines.set(message, line)
+    if (known) return known.replaceWith(line)
+    const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60
+    log.querySelector('.chat-silence')?.remove()
+    log.append(line)
+    for (const [old, oldLine] of lines) {
+      if (harbour.current.messages.includes(old)) break
+      oldLine.remove()
+      lines.delete(old)
+    }
+    if (atBottom || message.mine) log.scrollTop = log.scrollHeight
+  }
+
+  const muster = (): void => {
+    const room = harbour.current
+    const mates = room.joined ? [{ from: me.name, colour: me.colour, self: true }, ...room.crew.mates] : []
+    const others = room.crew.mates.map(({ from }) => from)
+    names.textContent = !room.joined ? 'Not joined' : others.length ? `You and ${others.join(', ')}` : 'You, alone so far'
+    crew.replaceChildren(
+      ...mates.map((mate) => {
+        const name = 'self' in mate ? `${mate.from} (you)` : mate.from
+        return element('li', { class: colourClass(mate.colour), title: name }, flag(mate.from), element('span', { class: 'spoken' }, name))
+      }),
+    )
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    const text = input.value.trim()
+    if (!text) return
+    input.value = ''
+    harbour.current.say(text)
+  })
+
+  let looked: Room | undefined
+  const look = (): void => {
+    if (looked !== harbour.current) notice.hidden = true
+    looked = harbour.current
+    refill()
+  }
+  harbour.changed.on(look)
+  me.changed.on(muster)
+  for (const room of harbour.rooms) {
+    room.crew.changed.on(() => room === harbour.current && muster())
+    room.messagesChanged.on((message) => room === harbour.current && show(message))
+    room.refused.on((reason) => {
+      if (room !== harbour.current) return
+      notice.hidden = reason === ''
+      if (reason) notice.replaceChildren(...refusal(reason))
+    })
+  }
+  look()
+  return node
+}
+
+function silence(room: Room): HTMLElement {
+  const text = room.joined
+    ? 'Still water. Say the first word, or open this page in a second tab and answer yourself.'
+    : 'Nothing reaches you here until you join.'
+  return element('li', { class: 'chat-silence' }, text)
+}
+
+function spoken(message: Message, all: Message[]): HTMLElement {
+  const before = all[all.indexOf(message) - 1]
+  const goesOn =
+    before !== undefined &&
+    before.from === message.from &&
+    before.tab === message.tab &&
+    message.at - before.at < 120_000
+  const line = element('li', { class: `chat-line ${colourClass(message.colour)}`, 'data-mine': String(message.mine) })
+  if (goesOn) line.classList.add('chat-goes-on')
+  const name = element('span', { class: 'chat-name' }, message.from)
+  if (message.tab === undefined) name.append(element('small', {}, 'over HTTP'))
+  const time = element('time', { datetime: new Date(message.at).toISOString() }, timeOfDay(message.at))
+  line.append(flag(message.from), element('div', { class: 'chat-by' }, name, time), element('p', {}, message.text))
+  const state = fate(message)
+  if (state) line.append(state)
+  return line
+}
+
+function fate({ state }: Message): HTMLElement | undefined {
+  if (state === 'delivered') return undefined
+  if (state === 'sending') return element('span', { class: 'chat-fate' }, 'waiting for the gateway')
+  return element('span', { class: 'chat-fate chat-refused' }, `not delivered: ${state.refused}`)
+}

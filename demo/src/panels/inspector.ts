@@ -1,0 +1,180 @@
+import { timeOfDayExact } from '../clock'
+import { element, panel } from '../dom'
+import type { ChannelEvent, Line } from '../line/line'
+import type { Frame } from '../line/wire'
+import { Ring } from './ring'
+
+interface Row {
+  at: number
+  way: 'in' | 'out'
+  channel: string
+  event: string
+  payload: string
+  id: string
+}
+
+const KEPT = 500
+const SHOWN = 200
+
+/** Events that come all the time and would bury the others. */
+const CHATTER = ['cursor', 'pulse', 'here']
+
+type Source = 'events' | 'frames'
+
+/** Everything that arrives on the joined channels, or every frame on the socket. */
+export function inspector(line: Line): HTMLElement {
+  const kept = { events: new Ring<Row>(KEPT), frames: new Ring<Row>(KEPT) }
+  let source: Source = 'events'
+  let paused: Row[] | undefined
+  let queued = false
+
+  const filter = element('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter by any text', 'data-testid': 'inspector-filter' })
+  const chatter = element('input', { type: 'checkbox', 'data-testid': 'inspector-chatter' })
+  const pause = element('button', { type: 'button', 'aria-pressed': 'false', 'data-testid': 'inspector-pause' }, 'Pause')
+  const clear = element('button', { type: 'button', 'data-testid': 'inspector-clear' }, 'Clear')
+  const note = element('p', { class: 'inspector-note', 'data-testid': 'inspector-note' })
+  const body = element('tbody')
+  const open = new WeakSet<Row>()
+  const drawn = new WeakMap<Row, HTMLTableRowElement>()
+
+  const draw = (): void => {
+    queued = false
+    const rows = paused ?? kept[source].newestFirst()
+    const wanted = filter.value.trim().toLowerCase()
+    const matching = rows.filter(
+      (row) => (chatter.checked || !isChatter(row)) && (!wanted || searchable(row).includes(wanted)),
+    )
+    const lines = matching.slice(0, SHOWN).map((row) => {
+      const line = drawn.get(row) ?? tableRow(row, open)
+      drawn.set(row, line)
+      return line
+    })
+    settle(body, lines)
+    const hidden = rows.length - matching.length
+    note.textContent = [
+      lines.length === 0 && (rows.length === 0 ? 'Nothing yet.' : 'Nothing that matches.'),
+      matching.length > SHOWN && `The newest ${SHOWN} of ${matching.length}.`,
+      hidden > 0 && `${hidden} not shown.`,
+      paused && 'Paused; events still arrive and are kept.',
+    ]
+      .filter(Boolean)
+      .join(' ')
+  }
+  const request = (): void => {
+    if (queued || paused) return
+    queued = true
+    // A hidden tab gets no animation frames and need not draw.
+    requestAnimationFrame(draw)
+  }
+
+  line.event.on((event) => {
+    kept.events.push(fromEvent(event))
+    if (source === 'events') request()
+  })
+  line.wire.frame.on((frame) => {
+    kept.frames.push(fromFrame(frame))
+    if (source === 'frames') request()
+  })
+  filter.addEventListener('input', draw)
+  chatter.addEventListener('change', draw)
+  pause.addEventListener('click', () => {
+    paused = paused ? undefined : kept[source].newestFirst()
+    pause.setAttribute('aria-pressed', String(paused !== undefined))
+    pause.textContent = paused ? 'Resume' : 'Pause'
+    draw()
+  })
+  clear.addEventListener('click', () => {
+    kept[source].clear()
+    if (paused) paused = []
+    draw()
+  })
+  const choice = sourceChoice((chosen) => {
+    source = chosen
+    if (paused) paused = kept[source].newestFirst()
+    draw()
+  })
+  draw()
+
+  const heads = ['Time', 'Channel', 'Event', 'Payload', 'Id'].map((head) => element('th', { scope: 'col' }, head))
+  const table = element('table', {}, element('thead', {}, element('tr', {}, ...heads)), body)
+  const node = panel(
+    'inspector',
+    'Inspector',
+    element('div', { class: 'inspector-tools' }, choice, filter, element('label', { class: 'check' }, chatter, 'cursors and pulses'), pause, clear),
+    element('div', { class: 'inspector-scroll', tabindex: 0, role: 'region', 'aria-label': 'Events, the newest first' }, table, note),
+  )
+  node.dataset['testid'] = 'inspector'
+  return node
+}
+
+function sourceChoice(choose: (source: Source) => void): HTMLElement {
+  const option = (source: Source, text: string): HTMLElement => {
+    const input = element('input', { type: 'radio', name: 'source', value: source, checked: source === 'events' })
+    input.addEventListener('change', () => choose(source))
+    return element('label', {}, input, element('span', {}, text))
+  }
+  return element(
+    'div',
+    { class: 'segments', role: 'radiogroup', 'aria-label': 'What to show' },
+    option('events', 'Events'),
+    option('frames', 'Frames'),
+  )
+}
+
+function fromEvent({ at, channel, event, data, id }: ChannelEvent): Row {
+  return { at, way: 'in', channel, event, payload: JSON.stringify(data), id }
+}
+
+function fromFrame({ at, direction, tag, channel, event, text, id }: Frame): Row {
+  return { at, way: direction, channel, event: event ? `${tag} ${event}` : tag, payload: text, id }
+}
+
+function isChatter({ event }: Row): boolean {
+  return CHATTER.some((name) => event === name || event.endsWith(` ${name}`)) || event === 'ack'
+}
+
+function searchable({ channel, event, payload, id }: Row): string {
+  return `${channel} ${event} ${payload} ${id}`.toLowerCase()
+}
+
+function tableRow(row: Row, open: WeakSet<Row>): HTMLTableRowElement {
+  const compact = element('span', {}, row.payload)
+  const payload = element('button', { type: 'button', 'aria-expanded': 'false', title: 'Show the whole payload' }, compact)
+  const cell = element('td', { class: 'cell-payload' }, payload)
+  payload.addEventListener('click', () => {
+    const opened = !open.has(row)
+    if (opened) open.add(row)
+    else open.delete(row)
+    payload.setAttribute('aria-expanded', String(opened))
+    if (opened) cell.append(element('pre', {}, pretty(row.payload)))
+    else cell.querySelector('pre')?.remove()
+  })
+  return element(
+    'tr',
+    { 'data-way': row.way },
+    element('td', { class: 'cell-time' }, row.way === 'out' ? '↑ ' : '↓ ', timeOfDayExact(row.at)),
+    element('td', { class: 'cell-channel' }, row.channel),
+    element('td', { class: 'cell-event' }, row.event),
+    cell,
+    element('td', { class: 'cell-id', title: row.id }, row.id || '–'),
+  )
+}
+
+function pretty(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2)
+  } catch {
+    return json
+  }
+}
+
+/** Leaves the rows that are there where they are, so that focus and selection stay. */
+function settle(body: HTMLElement, rows: HTMLElement[]): void {
+  const wanted = new Set<Element>(rows)
+  for (const row of [...body.children]) if (!wanted.has(row)) row.remove()
+  let place = body.firstElementChild
+  for (const row of rows) {
+    if (row === place) place = place.nextElementSibling
+    else body.insertBefore(row, place)
+  }
+}
