@@ -1,2 +1,53 @@
-//! In work.
-fn main() {}
+//! Development commands, run as `cargo xtask <command>`.
+//!
+//! - `pack` builds the npm package,
+//! - `demo` runs the gateway with the demo page,
+//! - `test` sets up what is missing and runs every test.
+
+mod ascii;
+mod demo;
+mod pack;
+mod setup;
+mod stamp;
+mod step;
+mod test;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Development commands of Tidings")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the npm package: target/npm/tidings-VERSION.tgz and pkg-npm/dist
+    Pack,
+    /// Build everything and serve the demo in the foreground
+    Demo(demo::Options),
+    /// Set up what is missing, then run the tests; exits non-zero when one fails
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Workspace::locate().and_then(|workspace| match arguments.command {
+        Command::Pack => pack::run(&workspace).map(|package| package.print_sizes()),
+        Command::Demo(options) => demo::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("✗ {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

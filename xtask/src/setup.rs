@@ -1,0 +1,139 @@
+//! What has to be there before anything can be built: checked each time, installed when missing.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    stamp::{Inputs, Stamp},
+    step::{quiet, read, show, step},
+    workspace::Workspace,
+};
+
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The oldest Node.js that the tools and the tests work with.
+const NODE: u32 = 20;
+
+/// Adds Rust's wasm target by rustup when it is missing.
+pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
+    let libraries = read(workspace.command("rustc").args(["--print=target-libdir", "--target", WASM_TARGET]));
+    if libraries.is_some_and(|path| Path::new(&path).is_dir()) {
+        return Ok(());
+    }
+    step("adding the wasm target (rustup)", || {
+        quiet(workspace.command("rustup").args(["target", "add", WASM_TARGET])).with_context(|| {
+            format!("install Rust's target {WASM_TARGET}, with rustup: rustup target add {WASM_TARGET}")
+        })
+    })
+}
+
+/// Checks that Node.js and npm are there and recent enough.
+pub(crate) fn node() -> Result<()> {
+    let Some(version) = read(Command::new("node").arg("--version")) else {
+        bail!(
+            "Node.js is missing: install version {NODE} or later, from your system's packages or https://nodejs.org"
+        );
+    };
+    let major = version.trim_start_matches('v').split('.').next();
+    if major.and_then(|major| major.parse().ok()).unwrap_or(0) < NODE {
+        bail!("Node.js {version} is too old: install version {NODE} or later");
+    }
+    if read(npm().arg("--version")).is_none() {
+        bail!("npm is missing: install it beside Node.js {version}");
+    }
+    Ok(())
+}
+
+/// npm, which is a script on Windows.
+pub(crate) fn npm() -> Command {
+    Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
+}
+
+/// An executable that a package in `project` brings.
+pub(crate) fn npm_program(project: &Path, name: &str) -> PathBuf {
+    let extension = if cfg!(windows) { ".cmd" } else { "" };
+    project.join("node_modules/.bin").join(format!("{name}{extension}"))
+}
+
+/// Installs the packages that a project's lock file names, when they are not there yet.
+pub(crate) fn npm_packages(project: &Path) -> Result<()> {
+    let name = project.file_name().unwrap_or_default().to_string_lossy();
+    let inputs =
+        Inputs::default().path(&project.join("package.json"))?.path(&project.join("package-lock.json"))?;
+    let stamp = Stamp::new(project.join("node_modules/.stamp"), &inputs);
+    if stamp.is_current() {
+        return Ok(());
+    }
+    step(&format!("installing the npm packages of {name}/"), || {
+        quiet(npm().args(["ci", "--prefer-offline"]).current_dir(project))?;
+        std::fs::create_dir_all(project.join("node_modules"))?;
+        stamp.write()
+    })
+}
+
+/// Builds the gateway's binary and returns its path.
+pub(crate) fn server(workspace: &Workspace) -> Result<PathBuf> {
+    step("building the gateway", || {
+        show(workspace.cargo().args(["build", "--package", "tidings-server", "--bin", "tidings"]))
+    })?;
+    Ok(workspace.server())
+}
+
+/// Finds a Chromium for the tests; installs Debian's when allowed to.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    if let Some(named) = env::var_os("CHROMIUM") {
+        let path = PathBuf::from(named);
+        if path.is_file() {
+            return Ok(path);
+        }
+        bail!("CHROMIUM names {}, which does not exist", path.display());
+    }
+    if let Some(found) = installed_chromium() {
+        return Ok(found);
+    }
+    if is_debian() && is_root() {
+        step("installing Chromium (apt)", || {
+            quiet(Command::new("apt-get").args(["update", "-q"]))?;
+            quiet(
+                Command::new("apt-get")
+                    .args(["install", "-q", "-y", "--no-install-recommends", "chromium"])
+                    .env("DEBIAN_FRONTEND", "noninteractive"),
+            )
+        })?;
+        if let Some(found) = installed_chromium() {
+            return Ok(found);
+        }
+    }
+    bail!(
+        "the browser tests need Chromium or Chrome: install it (on Debian: sudo apt-get install chromium), \
+         or set CHROMIUM to the path of its executable"
+    );
+}
+
+fn installed_chromium() -> Option<PathBuf> {
+    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    const MACOS: [&str; 2] = [
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ];
+    let path: OsString = env::var_os("PATH")?;
+    NAMES
+        .iter()
+        .flat_map(|name| env::split_paths(&path).map(move |folder| folder.join(name)))
+        .chain(MACOS.iter().map(PathBuf::from))
+        .find(|candidate| candidate.is_file())
+}
+
+fn is_debian() -> bool {
+    std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.lines().any(|line| line == "ID=debian"))
+}
+
+fn is_root() -> bool {
+    read(Command::new("id").arg("-u")).as_deref() == Some("0")
+}

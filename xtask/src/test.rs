@@ -1,0 +1,118 @@
+//! Every test, set-up included.
+
+use std::{ffi::OsStr, fs, path::PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+
+use crate::{
+    pack, setup,
+    step::{show, step},
+    workspace::Workspace,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// What to run; everything when nothing is named
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// cargo test --workspace
+    Rust,
+    /// The npm package in fresh projects: bundlers, servers, types
+    Package,
+    /// Client and gateway in a real browser
+    E2e,
+}
+
+impl Suite {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust tests (cargo test --workspace)",
+            Self::Package => "package tests (tests/package)",
+            Self::E2e => "end-to-end tests (tests/e2e)",
+        }
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let suites: Vec<Suite> = Suite::value_variants()
+        .iter()
+        .copied()
+        .filter(|suite| options.suites.is_empty() || options.suites.contains(suite))
+        .collect();
+
+    let browser = if suites == [Suite::Rust] { None } else { Some(Browser::set_up(workspace)?) };
+    let mut failed = Vec::new();
+    let mut summary = Vec::new();
+    for suite in suites {
+        let outcome = step(suite.title(), || match (suite, &browser) {
+            (Suite::Package, Some(browser)) => browser.run(workspace, "package"),
+            (Suite::E2e, Some(browser)) => browser.run(workspace, "e2e"),
+            _ => show(workspace.cargo().args(["test", "--workspace"])),
+        });
+        summary.push(match outcome {
+            Ok(()) => format!("  passed  {}", suite.title()),
+            Err(error) => {
+                failed.push(suite.title());
+                format!("  FAILED  {error:#}")
+            }
+        });
+    }
+
+    println!("\nSummary");
+    for line in summary {
+        println!("{line}");
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// What the tests that run under Node.js need.
+struct Browser {
+    chromium: PathBuf,
+    server: PathBuf,
+    tarball: PathBuf,
+}
+
+impl Browser {
+    fn set_up(workspace: &Workspace) -> Result<Self> {
+        setup::node()?;
+        let chromium = setup::chromium()?;
+        setup::npm_packages(&workspace.tests())?;
+        let tarball = pack::run(workspace)?.tarball;
+        let server = setup::server(workspace)?;
+        Ok(Self { chromium, server, tarball })
+    }
+
+    fn run(&self, workspace: &Workspace, folder: &str) -> Result<()> {
+        let folder = workspace.tests().join(folder);
+        let mut files = Vec::new();
+        if folder.is_dir() {
+            for entry in fs::read_dir(&folder)? {
+                files.push(entry?.path());
+            }
+        }
+        files.retain(|file| {
+            let name = file.file_name().and_then(OsStr::to_str);
+            name.is_some_and(|name| name.ends_with(".test.mjs"))
+        });
+        files.sort();
+        ensure!(!files.is_empty(), "{} holds no *.test.mjs", folder.display());
+        show(
+            workspace
+                .command("node")
+                .args(["--test", "--test-reporter=spec"])
+                .args(files)
+                .env("TIDINGS_BIN", &self.server)
+                .env("TIDINGS_TARBALL", &self.tarball)
+                .env("CHROMIUM", &self.chromium)
+                .current_dir(workspace.tests()),
+        )
+    }
+}
