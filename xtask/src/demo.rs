@@ -13,7 +13,7 @@ use crate::{
 
 /// What the page shows as a message in its first room.
 const EXAMPLE: &str =
-    r#"{"channel":"demo.lobby","event":"chat","data":{"who":"curl","text":"Hello from the terminal"}}"#;
+    r#"{"channel":"demo.lobby","event":"chat","data":{"from":"curl","text":"Hello from the terminal"}}"#;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
