@@ -1,0 +1,72 @@
+// The package under Node.js, where pages are rendered: no browser, no WebSocket before Node 22.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { startGateway } from './gateway.mjs'
+import { freshProject, node } from './project.mjs'
+
+const noBoot = `
+const Module = WebAssembly.Module
+WebAssembly.Module = function () { throw new Error('compiled at import') }
+`
+
+test('import does nothing but define the classes', async (t) => {
+  const root = await freshProject(t, {
+    files: {
+      'app.mjs': `${noBoot}
+        const tidings = await import('tidings')
+        console.log(Object.keys(tidings).sort().join(), typeof tidings.BroadcastClient)`,
+    },
+  })
+  assert.equal(await node(root, 'app.mjs'), 'BroadcastChannel,BroadcastClient function')
+})
+
+test('require does nothing but define the classes', async (t) => {
+  const root = await freshProject(t, {
+    files: {
+      'app.cjs': `${noBoot}
+        const tidings = require('tidings')
+        console.log(Object.keys(tidings).sort().join(), typeof tidings.BroadcastClient)`,
+    },
+  })
+  assert.equal(await node(root, 'app.cjs'), 'BroadcastChannel,BroadcastClient function')
+})
+
+test('without a page and without a url the constructor says so', async (t) => {
+  const root = await freshProject(t, {
+    files: {
+      'app.mjs': `
+        import { BroadcastClient } from 'tidings'
+        try { new BroadcastClient() } catch (error) { console.log(error instanceof Error, error.message) }`,
+    },
+  })
+  assert.match(await node(root, 'app.mjs'), /^true .*url/)
+})
+
+for (const [name, load] of [
+  ['app.mjs', `import { BroadcastClient } from 'tidings'\nimport { WebSocket } from 'ws'`],
+  ['app.cjs', `const { BroadcastClient } = require('tidings')\nconst { WebSocket } = require('ws')`],
+]) {
+  test(`a client in ${name} receives an event through ws`, async (t) => {
+    const gateway = await startGateway(t)
+    const root = await freshProject(t, {
+      packages: ['ws@8.23.0'],
+      files: {
+        [name]: `${load}
+          const client = new BroadcastClient({
+            url: process.argv[2],
+            webSocketFactory: (url) => new WebSocket(url),
+          })
+          const channel = client.channel('package.test')
+          channel.on('greeting', (data) => {
+            console.log(data.text)
+            client.disconnect()
+          })
+          channel.ready().then(() => channel.publish('greeting', { text: 'hello' }))`,
+      },
+    })
+    // The process ends by itself: a client that has disconnected keeps nothing alive.
+    assert.equal(await node(root, name, gateway.url), 'hello')
+  })
+}
