@@ -47,15 +47,17 @@ async function start(app: HTMLElement): Promise<void> {
   const harbour = new Harbour(all, first)
   first.join()
 
+  harbour.changed.on(() => history.replaceState(null, '', `#${harbour.current.id}`))
+
   app.replaceChildren(
     header(line, status, me),
     element(
       'main',
       {},
-      element('div', { class: 'watch' }, rooms(harbour), stage(harbour, status, me), chat(harbour, me)),
+      element('div', { class: 'watch' }, rooms(harbour), stage(harbour, status, me), chat(harbour, status, me)),
       connection(line, status, tide, logbook),
       element('div', { class: 'gauges' }, latency(pulse, tide), rate(traffic, tide)),
-      element('div', { class: 'tools' }, swell(swellRun), terminal(harbour)),
+      element('div', { class: 'tools' }, swell(swellRun, status), terminal(harbour)),
       inspector(line),
     ),
     element('footer', { class: 'colophon' }, 'One WebSocket carries all of this. The client is Rust, compiled to WebAssembly.'),

@@ -143,7 +143,7 @@ function trace(ink: CanvasRenderingContext2D, loops: Loop[], width: number, heig
 // The room's name and the rose have their corners to themselves.
 function isTaken(x: number, y: number, width: number, height: number): boolean {
   const radius = roseRadius(height)
-  const underTitle = x < Math.min(280, width * 0.42) && y < Math.min(96, height * 0.24)
+  const underTitle = x < Math.min(330, width * 0.44) && y < Math.min(96, height * 0.24)
   const underRose = Math.hypot(x + 8 - (width - radius - 30), y - 4 - (height - radius - 30)) < radius + 14
   return underTitle || underRose
 }

@@ -20,6 +20,7 @@ export class Line {
   readonly wire = new Wire()
   readonly client = new BroadcastClient({ webSocketFactory: this.wire.open })
   readonly event = new Signal<ChannelEvent>()
+  readonly stopped = new Signal<void>()
   /** After `stop` every channel is gone; whoever had one joins again when this fires. */
   readonly restarted = new Signal<void>()
 
@@ -43,6 +44,7 @@ export class Line {
 
   /** For good: the client does not come back by itself. */
   stop(): void {
+    this.stopped.emit()
     this.client.disconnect()
   }
 

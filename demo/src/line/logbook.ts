@@ -9,6 +9,8 @@ export interface Entry {
   at: number
   kind: EntryKind
   text: string
+  /** How often the same thing was said in a row. */
+  times: number
 }
 
 const LIMIT = 60
@@ -36,7 +38,13 @@ export class Logbook {
   }
 
   #write(kind: EntryKind, text: string): void {
-    const entry = { at: Date.now(), kind, text }
+    const last = this.entries.at(-1)
+    if (last?.text === text) {
+      last.times++
+      last.at = Date.now()
+      return this.written.emit(last)
+    }
+    const entry = { at: Date.now(), kind, text, times: 1 }
     this.entries.push(entry)
     if (this.entries.length > LIMIT) this.entries.shift()
     this.written.emit(entry)

@@ -12,19 +12,21 @@ export type Status =
 export class StatusWatch {
   readonly changed = new Signal<Status>()
   #status: Status = { kind: 'trying', attempt: 0 }
-  #due: ReturnType<typeof setTimeout> | undefined
 
   constructor(line: Line) {
-    const { client } = line
+    const { client, wire } = line
     if (client.state === 'open') this.#status = { kind: 'open', since: Date.now() }
     client.on('open', () => this.#become({ kind: 'open', since: Date.now() }))
     client.on('reconnecting', ({ attempt, delayMs }) => {
       this.#become({ kind: 'waiting', attempt, delayMs, dueAt: Date.now() + delayMs })
-      this.#due = setTimeout(() => this.#become({ kind: 'trying', attempt }), delayMs)
+    })
+    // The client may call earlier than it said, for example when the network is back.
+    wire.dialled.on(() => {
+      this.#become({ kind: 'trying', attempt: this.#status.kind === 'waiting' ? this.#status.attempt : 0 })
     })
     client.on('state', ({ to }) => {
       if (to === 'closed' || to === 'idle') this.#become({ kind: 'stopped' })
-      else if (to === 'connecting' && this.#status.kind !== 'waiting') this.#become({ kind: 'trying', attempt: 0 })
+      else if (to === 'connecting' && this.#status.kind === 'open') this.#become({ kind: 'trying', attempt: 0 })
     })
   }
 
@@ -33,7 +35,6 @@ export class StatusWatch {
   }
 
   #become(status: Status): void {
-    clearTimeout(this.#due)
     this.#status = status
     this.changed.emit(status)
   }

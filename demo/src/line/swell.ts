@@ -22,6 +22,7 @@ export class Swell {
     private readonly name: string,
   ) {
     this.#channel = this.#join()
+    line.stopped.on(() => this.#halt())
     line.restarted.on(() => (this.#channel = this.#join()))
   }
 
@@ -61,10 +62,13 @@ export class Swell {
       this.marks[n] = 'refused'
       this.changed.emit()
     })
-    if (this.#sent === SWELL) {
-      clearInterval(this.#timer)
-      this.#timer = undefined
-    }
+    if (this.#sent === SWELL) this.#halt()
+    this.changed.emit()
+  }
+
+  #halt(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
     this.changed.emit()
   }
 

@@ -14,6 +14,8 @@ export interface Frame {
 /** Opens the sockets for the client, so that the page can watch their frames and cut them. */
 export class Wire {
   readonly frame = new Signal<Frame>()
+  /** A new socket was asked for. */
+  readonly dialled = new Signal<void>()
   readonly wasCut = new Signal<void>()
   /** While set, every new socket fails, as if the gateway were gone. */
   blocked = false
@@ -22,6 +24,7 @@ export class Wire {
 
   readonly open = (url: string): WebSocket | BlockedSocket => {
     this.#last = this.blocked ? new BlockedSocket() : this.#watched(new WebSocket(url))
+    this.dialled.emit()
     return this.#last
   }
 

@@ -1,6 +1,7 @@
 import { timeOfDay } from '../clock'
 import { element } from '../dom'
 import { flag } from '../room/flag'
+import type { StatusWatch } from '../line/status'
 import type { Harbour } from '../room/harbour'
 import { colourClass } from '../room/palette'
 import { TEXT_LIMIT } from '../room/payload'
@@ -9,7 +10,7 @@ import type { Message, Room } from '../room/room'
 import { refusal } from './refusal'
 
 /** What is said in the room one looks at. */
-export function chat(harbour: Harbour, me: Person): HTMLElement {
+export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLElement {
   const title = element('h2', { id: 'chat-title', class: 'spoken' })
   const names = element('p', { class: 'crew-names' })
   const crew = element('ul', { class: 'crew', 'aria-label': 'Who is here' })
@@ -45,13 +46,19 @@ export function chat(harbour: Harbour, me: Person): HTMLElement {
   const refill = (): void => {
     const room = harbour.current
     title.textContent = `Chat in ${room.title}`
-    input.disabled = send.disabled = !room.joined
-    input.placeholder = room.joined ? `Say something in ${room.title}` : 'Join to talk'
+    allow()
     lines.clear()
     log.replaceChildren()
     if (room.messages.length === 0) log.append(silence(room))
     for (const message of room.messages) show(message)
     muster()
+  }
+
+  const allow = (): void => {
+    const { joined, title: name } = harbour.current
+    const stopped = status.current.kind === 'stopped'
+    input.disabled = send.disabled = !joined || stopped
+    input.placeholder = stopped ? 'Disconnected' : joined ? `Say something in ${name}` : 'Join to talk'
   }
 
   const show = (message: Message): void => {
@@ -99,6 +106,7 @@ export function chat(harbour: Harbour, me: Person): HTMLElement {
   }
   harbour.changed.on(look)
   me.changed.on(muster)
+  status.changed.on(allow)
   for (const room of harbour.rooms) {
     room.crew.changed.on(() => room === harbour.current && muster())
     room.messagesChanged.on((message) => room === harbour.current && show(message))
@@ -129,7 +137,7 @@ function spoken(message: Message, all: Message[]): HTMLElement {
   const line = element('li', { class: `chat-line ${colourClass(message.colour)}`, 'data-mine': String(message.mine) })
   if (goesOn) line.classList.add('chat-goes-on')
   const name = element('span', { class: 'chat-name' }, message.from)
-  if (message.tab === undefined) name.append(element('small', {}, 'over HTTP'))
+  if (message.tab === undefined) name.append(element('small', {}, 'from outside'))
   const time = element('time', { datetime: new Date(message.at).toISOString() }, timeOfDay(message.at))
   line.append(flag(message.from), element('div', { class: 'chat-by' }, name, time), element('p', {}, message.text))
   const state = fate(message)

@@ -52,7 +52,7 @@ function describe(status: Status): [string, string] {
     case 'waiting':
       return [`Attempt ${status.attempt}`, `next try in ${milliseconds(status.dueAt - Date.now())}`]
     case 'trying':
-      return [status.attempt ? `Attempt ${status.attempt}` : 'Connecting', 'trying now…']
+      return [status.attempt ? `Attempt ${status.attempt}` : 'Connecting', navigator.onLine ? 'trying now…' : 'no network; waiting for it to come back']
     case 'stopped':
       return ['Disconnected', 'Low water until you connect again.']
   }
@@ -89,12 +89,13 @@ function controls(line: Line, status: StatusWatch): HTMLElement {
 function story(logbook: Logbook): HTMLElement {
   const list = element('ol', { class: 'story', tabindex: 0, 'aria-label': 'What happened, the newest first', 'data-testid': 'timeline' })
   const write = (entry: Entry): void => {
+    if (entry.times > 1) list.firstElementChild?.remove()
     list.prepend(
       element(
         'li',
         { 'data-kind': entry.kind },
         element('time', { datetime: new Date(entry.at).toISOString() }, timeOfDay(entry.at)),
-        element('span', {}, entry.text),
+        element('span', {}, entry.times > 1 ? `${entry.text} (${entry.times} times)` : entry.text),
       ),
     )
     while (list.childElementCount > logbook.entries.length) list.lastElementChild?.remove()

@@ -20,7 +20,9 @@ export function latency(pulse: Pulse, tide: Tide): HTMLElement {
   const update = (): void => {
     newest.textContent = precise(pulse.samples.at(-1)?.roundTrip)
     const sorted = pulse.samples.map(({ roundTrip }) => roundTrip).sort((a, b) => a - b)
-    spread.textContent = `median ${precise(quantile(sorted, 0.5))}, 95 % below ${precise(quantile(sorted, 0.95))}`
+    spread.textContent = pulse.refused
+      ? `Not measured: ${pulse.refused}.`
+      : `median ${precise(quantile(sorted, 0.5))}, 95 % below ${precise(quantile(sorted, 0.95))}`
   }
   pulse.measured.on(update)
   return panel('latency', 'Round trip', element('p', { class: 'reading' }, newest, spread), plot)

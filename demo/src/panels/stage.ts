@@ -17,6 +17,13 @@ export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLEl
   const layer = element('div', { class: 'cursor-layer', 'aria-hidden': 'true' })
   const empty = element('div', { class: 'stage-empty' })
   const trouble = element('div', { class: 'stage-trouble', role: 'status' })
+  const second = element('a', { target: '_blank' }, 'Open a second tab')
+  const hint = element(
+    'div',
+    { class: 'stage-hint' },
+    second,
+    ' and move over the chart: each sees the other.',
+  )
   const surface = element(
     'div',
     {
@@ -29,11 +36,15 @@ export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLEl
     title,
     layer,
   )
-  const node = element('section', { class: 'stage', 'aria-label': 'Live cursors' }, surface, empty, trouble)
+  const node = element('section', { class: 'stage', 'aria-label': 'Live cursors' }, surface, hint, empty, trouble)
   const chart = new Chart(canvas, seed(harbour.current))
   const cursors = new Cursors(layer)
   let shown: Room | undefined
 
+  const welcome = (): void => {
+    const { joined, crew } = harbour.current
+    hint.hidden = !joined || crew.mates.length > 0 || status.current.kind !== 'open'
+  }
   const look = (): void => {
     const room = harbour.current
     if (room !== shown) {
@@ -42,8 +53,10 @@ export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLEl
       cursors.clear()
       chart.show(seed(room))
       title.textContent = room.title
+      second.href = `#${room.id}`
     }
     empty.hidden = room.joined
+    welcome()
     if (!room.joined) {
       cursors.clear()
       empty.replaceChildren(...ashore(room))
@@ -53,6 +66,7 @@ export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLEl
   look()
 
   for (const room of harbour.rooms) {
+    room.crew.changed.on(welcome)
     room.pointed.on((pointing) => {
       if (room !== harbour.current) return
       if (pointing.gone) cursors.remove(pointing.tab)
@@ -63,7 +77,10 @@ export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLEl
     })
   }
 
-  status.changed.on((now) => weather(chart, trouble, now))
+  status.changed.on((now) => {
+    weather(chart, trouble, now)
+    welcome()
+  })
   weather(chart, trouble, status.current)
   steer(surface, harbour, cursors, me)
   return node

@@ -1,8 +1,9 @@
 import { element, panel } from '../dom'
+import type { StatusWatch } from '../line/status'
 import { SWELL, type Swell } from '../line/swell'
 
 /** Sends numbered events and shows which of them came back. */
-export function swell(swellRun: Swell): HTMLElement {
+export function swell(swellRun: Swell, status: StatusWatch): HTMLElement {
   const start = element('button', { type: 'button', class: 'primary', 'data-testid': 'swell-button' }, `Send ${SWELL} events`)
   const result = element('p', { class: 'swell-result', role: 'status', 'data-testid': 'swell-result' })
   const cells = Array.from({ length: SWELL }, () => element('i'))
@@ -13,15 +14,16 @@ export function swell(swellRun: Swell): HTMLElement {
       const cell = cells[index]
       if (cell && cell.dataset['mark'] !== mark) cell.dataset['mark'] = mark
     })
-    start.disabled = swellRun.sending
+    start.disabled = swellRun.sending || status.current.kind === 'stopped'
     const words = tell(swellRun)
     if (result.textContent !== words) result.textContent = words
   }
   swellRun.changed.on(update)
+  status.changed.on(update)
   update()
   return panel(
     'swell',
-    'Not one lost',
+    'What survives a cut',
     element('p', {}, 'Numbered events to yourself, 25 a second. Cut the socket while they run and see what comes back.'),
     start,
     grid,
@@ -37,9 +39,9 @@ function tell(run: Swell): string {
   const twice = run.count('twice')
   const late = run.count('late')
   if (refused > 0) return `The gateway refused ${refused} of ${SWELL}.`
-  const faults = [twice > 0 && `${twice} came twice`, late > 0 && `${late} out of order`, away > 0 && `${away} still away`]
+  const faults = [twice > 0 && `${twice} came twice`, late > 0 && `${late} out of order`, away > 0 && `${away} did not`]
   const told = faults.filter((fault) => fault !== false)
   return told.length === 0
     ? `All ${SWELL} came back, each once and in order.`
-    : `${SWELL - away} of ${SWELL} came back: ${told.join(', ')}.`
+    : `${SWELL - away} of ${SWELL} came back; ${told.join(', ')}.`
 }

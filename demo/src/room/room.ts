@@ -34,6 +34,8 @@ export class Room {
   /** The gateway's reason for not letting us in or not taking an event; empty when all is well. */
   readonly refused = new Signal<string>()
   #channel: Channel | undefined
+  /** Refused once, cursors and greetings wait for the next connection instead of being refused again and again. */
+  #muted = false
   #answer: ReturnType<typeof setTimeout> | undefined
   readonly #pointing = new Throttle<{ x: number; y: number } | undefined>(POINT_EVERY_MS, (point) => this.#point(point))
 
@@ -44,8 +46,13 @@ export class Room {
     private readonly me: Person,
   ) {
     this.channelName = `demo.${id}`
+    line.stopped.on(() => this.#quiet())
     line.restarted.on(() => {
       if (this.joined) this.#enter()
+    })
+    line.client.on('open', () => {
+      this.#muted = false
+      this.refused.emit('')
     })
     line.client.on('subscribed', ({ channel }) => {
       if (channel === this.channelName) this.#announce('arrive')
@@ -75,11 +82,9 @@ export class Room {
     const channel = this.#channel
     if (!channel) return
     this.#announce('depart')
-    clearTimeout(this.#answer)
-    this.#pointing.cancel()
+    this.#quiet()
     this.#channel = undefined
     this.line.leave(channel)
-    this.crew.clear()
     this.membership.emit()
   }
 
@@ -100,7 +105,13 @@ export class Room {
   }
 
   ripple(x: number, y: number): void {
-    if (this.line.open) void this.#channel?.publish('ripple', { ...this.#sender(), x, y })
+    if (this.line.open && !this.#muted) void this.#channel?.publish('ripple', { ...this.#sender(), x, y })
+  }
+
+  #quiet(): void {
+    clearTimeout(this.#answer)
+    this.#pointing.cancel()
+    this.crew.clear()
   }
 
   #enter(): void {
@@ -157,17 +168,18 @@ export class Room {
 
   // Only over an open line: from the outbox it would tell what is no longer so.
   #announce(event: 'arrive' | 'here' | 'depart'): void {
-    if (this.line.open) void this.#channel?.publish(event, this.#sender())
+    if (this.line.open && !this.#muted) void this.#channel?.publish(event, this.#sender())
   }
 
   #point(point: { x: number; y: number } | undefined): void {
-    if (!this.line.open) return
+    if (!this.line.open || this.#muted) return
     const sender = this.#sender()
     void this.#channel?.publish('cursor', point ? { ...sender, x: round(point.x), y: round(point.y) } : sender)
   }
 
   // Against a version 1 gateway a refusal names the channel only, so it goes to all that is under way.
   #refuse(reason: string): void {
+    this.#muted = true
     for (const message of this.messages) {
       if (message.state === 'sending') this.#settle(message, { refused: reason })
     }
@@ -176,7 +188,10 @@ export class Room {
 
   #settle(message: Message, state: Message['state']): void {
     message.state = state
-    if (state === 'delivered') this.refused.emit('')
+    if (state === 'delivered') {
+      this.#muted = false
+      this.refused.emit('')
+    }
     this.messagesChanged.emit(message)
   }
 
