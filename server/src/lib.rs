@@ -1,1 +1,42 @@
-//! In work.
+//! A gateway for real-time channels on the web, to embed in an actix-web application or to run as it is.
+//!
+//! A [`Gateway`] holds the clients' connections and speaks the protocol with them. Events come from a
+//! [`Broadcaster`]: [`MemoryBroadcaster`] within one process. The application says who a client is
+//! ([`Builder::resolve_subject`]), which channels it may use ([`Builder::authorize`]) and what it may publish
+//! ([`Builder::allow_client_publish`]).
+//!
+//! Mount [`Gateway::routes`] in any actix-web `App`, or let [`Server`] serve it: the same routes, at a fraction of
+//! the memory and time per connection.
+
+mod api;
+mod auth;
+mod broadcaster;
+mod config;
+mod connection;
+mod error;
+mod event;
+mod gateway;
+mod hub;
+mod job;
+mod mailbox;
+mod memory;
+mod origin;
+mod outbox;
+mod problem;
+mod server;
+pub mod session;
+mod socket;
+mod upgrade;
+mod upstream;
+mod wire;
+
+pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
+pub use broadcaster::{Broadcaster, Sink, Subscription};
+pub use config::{Config, Limits};
+pub use error::{BoxError, BroadcastError};
+pub use event::{Delivery, Event, Published, RawJson};
+pub use gateway::{Builder, Gateway};
+pub use memory::MemoryBroadcaster;
+pub use server::Server;
+
+pub use tidings_protocol as protocol;

@@ -1,2 +1,196 @@
-//! In work.
-fn main() {}
+//! The `tidings` command.
+
+use clap::{Args, Parser, Subcommand, value_parser};
+use std::{
+    future::Future,
+    io::{self, IsTerminal},
+    net::{SocketAddr, ToSocketAddrs},
+    num::NonZero,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tidings_server::{
+    BroadcastError, Config, Gateway, MemoryBroadcaster, Server,
+    protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, Pattern, Rules},
+};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Real-time channels for the web.
+#[derive(Parser)]
+#[command(name = "tidings", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    ///
+    /// Without options it listens on 127.0.0.1:8080, keeps everything in memory, lets everybody subscribe to every
+    /// channel but `private-*` and `presence-*`, and lets programs on this machine publish by
+    /// `POST /api/publish`.
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
+    bind: SocketAddr,
+
+    /// Where clients connect.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH)]
+    path: String,
+
+    /// Worker threads [default: one per processor]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZero<u16>>,
+
+    /// Milliseconds between two pings to a client; 0 turns them off.
+    #[arg(long, value_name = "MS", default_value_t = DEFAULT_KEEPALIVE_MS, value_parser = value_parser!(u64).range(..=86_400_000))]
+    ping_interval_ms: u64,
+
+    /// Channels that clients may publish to: a name, or a prefix with one trailing `*`. May be repeated; without it
+    /// clients publish nothing.
+    #[arg(long, value_name = "PATTERN")]
+    allow_client_publish: Vec<Pattern>,
+
+    /// Origins of pages that may connect, besides the gateway's own host, such as https://app.example.com; `*` for
+    /// every one. May be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+
+    /// A folder of static files to serve beside the gateway.
+    #[arg(long, value_name = "DIR")]
+    static_dir: Option<PathBuf>,
+}
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Gateway(#[from] BroadcastError),
+    #[error("cannot serve --static-dir {}: {reason}", .dir.display())]
+    StaticDir { dir: PathBuf, reason: String },
+    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    Bind { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Run(#[from] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port with --bind"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right: choose another port with --bind",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: choose another with --bind",
+        _ => "",
+    }
+}
+
+fn main() -> ExitCode {
+    let Cli { command: Command::Serve(options) } = Cli::parse();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
+    match actix_rt::System::new().block_on(serve(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Serve) -> Result<(), Failure> {
+    if let Some(dir) = &options.static_dir {
+        check_folder(dir)?;
+    }
+    // Each connection is a file; most systems start a program with room for 1,024.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let gateway = gateway(&options)?;
+    let address = options.bind;
+    let mut server =
+        Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;
+    if let Some(workers) = options.workers {
+        server = server.workers(workers.into());
+    }
+    announce(&options, server.address()?);
+    let static_dir = options.static_dir;
+    let configure = move |config: &mut actix_web::web::ServiceConfig| {
+        config.configure(gateway.local_api());
+        if let Some(dir) = &static_dir {
+            config.service(actix_files::Files::new("/", dir).index_file("index.html"));
+        }
+    };
+    server.run(configure, told_to_stop()?).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
+    let mut config = Config::default();
+    config.path.clone_from(&options.path);
+    config.ping_interval = Duration::from_millis(options.ping_interval_ms);
+    config.allowed_origins.clone_from(&options.allow_origin);
+    let mut open = Rules::default();
+    for pattern in &options.allow_client_publish {
+        open.insert(pattern.clone(), ());
+    }
+    let open = Arc::new(open);
+    Gateway::builder(MemoryBroadcaster::default())
+        .config(config)
+        .allow_client_publish(move |context| {
+            let allowed = open.get(&context.channel).is_some();
+            async move { allowed }
+        })
+        .build()
+}
+
+fn announce(options: &Serve, address: SocketAddr) {
+    println!("tidings {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("  clients connect to  ws://{address}{}", options.path);
+    println!("  backends publish by POST http://{address}/api/publish, from this machine only");
+    if let Some(dir) = &options.static_dir {
+        println!("  static files        {}", dir.display());
+    }
+}
+
+fn check_folder(dir: &PathBuf) -> Result<(), Failure> {
+    let problem = |reason: String| Failure::StaticDir { dir: dir.clone(), reason };
+    match dir.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(problem("it is no folder".to_owned())),
+        Err(error) => Err(problem(error.to_string())),
+    }
+}
+
+/// Resolves at SIGTERM and at Ctrl-C.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wanted = "wanted is ADDR:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080";
+    let addresses = text.to_socket_addrs().map_err(|error| format!("{error}; {wanted}"))?;
+    addresses.into_iter().next().ok_or_else(|| format!("no address of that name; {wanted}"))
+}

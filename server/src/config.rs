@@ -1,0 +1,100 @@
+//! The gateway's settings.
+
+use std::time::Duration;
+use tidings_protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, KEEPALIVE_GRACE_MS};
+
+/// The gateway's settings. [`Default`] is what each field says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the gateway is mounted. Default `/_broadcast`.
+    pub path: String,
+    /// Time between two pings to a client; zero turns them off. Default 30 s.
+    pub ping_interval: Duration,
+    /// How long past `ping_interval` a silent client is waited for before it is closed with 4001. Default 10 s.
+    pub ping_grace: Duration,
+    /// Origins of pages that may connect, such as `https://app.example.com`, besides pages of the gateway's own
+    /// host; `*` allows every one. A request without an `Origin` header comes from no page and is allowed.
+    /// Default: none.
+    pub allowed_origins: Vec<String>,
+    /// What one client, and all of them together, may use.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: DEFAULT_PATH.to_owned(),
+            ping_interval: Duration::from_millis(DEFAULT_KEEPALIVE_MS),
+            ping_grace: Duration::from_millis(KEEPALIVE_GRACE_MS),
+            allowed_origins: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with it, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_graphic() && !"{}?#".contains(c);
+        if !self.path.starts_with('/') || !self.path.chars().all(plain) {
+            return Err(format!(
+                "invalid path {:?}: allowed is an absolute path such as {DEFAULT_PATH}",
+                self.path
+            ));
+        }
+        for origin in &self.allowed_origins {
+            crate::origin::check(origin)?;
+        }
+        let limits = &self.limits;
+        for (name, value) in [
+            ("frame_bytes", limits.frame_bytes),
+            ("channels_per_connection", limits.channels_per_connection),
+            ("waiting_publishes", limits.waiting_publishes),
+            ("waiting_bytes", limits.waiting_bytes),
+            ("queue_bytes", limits.queue_bytes),
+            ("queue_stall", limits.queue_stall.as_millis() as usize),
+            ("connections", limits.connections),
+        ] {
+            if value == 0 {
+                return Err(format!("invalid limit {name} = 0: allowed is 1 or more"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What one client, and all of them together, may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest message from a client, in bytes; above it the connection is closed with 1009. Default 64 KiB.
+    pub frame_bytes: usize,
+    /// Channels of one connection; above it `too many channels`. Default 128.
+    pub channels_per_connection: usize,
+    /// Publishes of one connection that wait for the application or the backplane; above it the connection is
+    /// closed with 4029. Default 1,024.
+    pub waiting_publishes: usize,
+    /// The same in bytes of data. Default 2 MiB.
+    pub waiting_bytes: usize,
+    /// Bytes queued for one slow connection; above it the connection is closed with 4008. Default 1 MiB.
+    pub queue_bytes: usize,
+    /// How long a queue may stand still before the connection is closed with 4008. Default 10 s.
+    pub queue_stall: Duration,
+    /// Connections at the same time; above it HTTP 503. Default 100,000.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 64 * 1024,
+            channels_per_connection: 128,
+            waiting_publishes: 1_024,
+            waiting_bytes: 2 * 1024 * 1024,
+            queue_bytes: 1024 * 1024,
+            queue_stall: Duration::from_secs(10),
+            connections: 100_000,
+        }
+    }
+}

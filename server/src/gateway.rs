@@ -1,0 +1,293 @@
+//! The gateway: what an application builds, mounts and publishes through.
+
+use crate::{
+    Authorization, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject, IntoVerdict,
+    PublishContext, Published, Subject,
+    auth::{self, Access},
+    job::Identify,
+    mailbox::{Mailbox, Post},
+    upgrade,
+    upstream::Upstreams,
+};
+use actix_web::{HttpRequest, web::ServiceConfig};
+use futures_util::{FutureExt, future::ready};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event};
+use tokio::{sync::Notify, time::timeout};
+
+/// How long [`Gateway::close`] waits for the clients to go.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+type SubjectResolver = Arc<dyn Fn(HttpRequest) -> Identify + Send + Sync>;
+
+/// What the gateway's hubs share.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) access: Access,
+    pub(crate) broadcaster: Box<dyn Broadcaster>,
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) clients: AtomicUsize,
+    pub(crate) client_left: Notify,
+    pub(crate) dropped_frames: AtomicU64,
+    resolve_subject: Option<SubjectResolver>,
+    hubs: Mutex<Vec<Arc<Mailbox>>>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn hub_started(&self, mailbox: Arc<Mailbox>) {
+        self.hubs.lock().push(mailbox);
+    }
+
+    pub(crate) fn hub_ended(&self, mailbox: &Arc<Mailbox>) {
+        self.hubs.lock().retain(|hub| !Arc::ptr_eq(hub, mailbox));
+        self.client_left.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn identify(&self, request: HttpRequest) -> Identify {
+        match &self.resolve_subject {
+            Some(resolve) => auth::contain(|| resolve(request)),
+            None => ready(Ok(None)).boxed_local(),
+        }
+    }
+}
+
+/// A gateway for real-time channels. A clone is the same gateway.
+///
+/// ```no_run
+/// use actix_web::{App, HttpServer};
+/// use serde_json::json;
+/// use tidings_server::{Event, Gateway, MemoryBroadcaster, Subject};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = Gateway::builder(MemoryBroadcaster::default())
+///     .resolve_subject(|request| async move {
+///         request.cookie("user").map(|cookie| Subject::new(cookie.value()))
+///     })
+///     .authorize("private-orders.*", |channel, subject| async move {
+///         subject.is_some_and(|s| channel.ends_with(&format!(".{}", s.id())))
+///     })
+///     .allow_client_publish(|context| async move { context.channel.starts_with("chat.") })
+///     .build()?;
+///
+/// let routes = gateway.clone();
+/// let server = HttpServer::new(move || App::new().configure(routes.routes())).bind("127.0.0.1:8080")?.run();
+/// actix_web::rt::spawn(server);
+///
+/// gateway.publish("orders.42", Event::new("order.paid", json!({"amount": 4900}))).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("clients", &self.client_count())
+            .field("channels", &self.channel_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Starts to build a gateway over `broadcaster`.
+    pub fn builder(broadcaster: impl Broadcaster) -> Builder {
+        Builder {
+            config: Config::default(),
+            access: Access::default(),
+            broadcaster: Box::new(broadcaster),
+            resolve_subject: None,
+            mistake: None,
+        }
+    }
+
+    /// The gateway's routes, for [`App::configure`](actix_web::App::configure): the WebSocket at
+    /// [`Config::path`]. Each worker thread gets connections of its own.
+    pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        upgrade::routes(self.clone())
+    }
+
+    /// Publishes `event` on `channel`; resolves when the backplane has accepted it.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Config`] for an invalid channel or event name, otherwise what the broadcaster says.
+    pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
+        if !is_valid_channel(channel) {
+            return Err(BroadcastError::Config(format!(
+                "invalid channel {channel:?}: allowed are 1 to 200 bytes, printable, without white space"
+            )));
+        }
+        if !is_valid_event(event.name()) {
+            return Err(BroadcastError::Config(format!(
+                "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
+                event.name()
+            )));
+        }
+        self.shared.broadcaster.publish(channel, event).await
+    }
+
+    /// Asks the rules whether `subject` may use `channel`.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Unauthorized`] when it may not, [`BroadcastError::Authorizer`] when the authorizer failed.
+    pub async fn authorize_for(
+        &self,
+        channel: &str,
+        subject: Option<Subject>,
+    ) -> Result<Authorization, BroadcastError> {
+        match self.shared.access.check(channel.into(), subject).await {
+            Ok(answer) if answer.authorized => Ok(answer),
+            Ok(_) => Err(BroadcastError::Unauthorized { channel: channel.to_owned() }),
+            Err(source) => Err(BroadcastError::Authorizer { channel: channel.to_owned(), source }),
+        }
+    }
+
+    /// How many clients are connected.
+    pub fn client_count(&self) -> usize {
+        self.shared.clients.load(Ordering::Relaxed)
+    }
+
+    /// How many channels have at least one subscriber.
+    pub fn channel_count(&self) -> usize {
+        self.shared.upstreams.len()
+    }
+
+    /// How many clients are subscribed to `channel`.
+    pub fn subscriber_count(&self, channel: &str) -> usize {
+        self.shared.upstreams.subscribers(channel)
+    }
+
+    /// How many frames of clients were dropped because they made no sense.
+    pub fn dropped_frame_count(&self) -> u64 {
+        self.shared.dropped_frames.load(Ordering::Relaxed)
+    }
+
+    /// Closes every connection with 1012, refuses new ones, and closes the broadcaster. Waits up to five seconds
+    /// for the clients to go. A second call does nothing.
+    pub async fn close(&self) {
+        let shared = &self.shared;
+        if shared.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for hub in shared.hubs.lock().iter() {
+            hub.post(Post::CloseAll(CloseCode::Restart));
+        }
+        let all_gone = async {
+            loop {
+                let left = shared.client_left.notified();
+                if shared.clients.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                left.await;
+            }
+        };
+        if timeout(CLOSE_PATIENCE, all_gone).await.is_err() {
+            tracing::warn!(clients = self.client_count(), "some clients did not answer the close in time");
+        }
+        shared.broadcaster.close().await;
+    }
+}
+
+/// Builds a [`Gateway`].
+pub struct Builder {
+    config: Config,
+    access: Access,
+    broadcaster: Box<dyn Broadcaster>,
+    resolve_subject: Option<SubjectResolver>,
+    mistake: Option<BroadcastError>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Sets everything that is in [`Config`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Lets `authorizer` decide who may use the channels of `pattern`, an exact name or a prefix with one
+    /// trailing `*`. Exact beats prefix, a longer prefix beats a shorter one, and the last rule for the same
+    /// pattern counts. Channels without a rule follow the default: `private-*` and `presence-*` are denied, all
+    /// others allowed. An authorizer runs on the client's worker thread, once per `sub` and per `pub`.
+    pub fn authorize<F, R>(mut self, pattern: &str, authorizer: F) -> Self
+    where
+        F: Fn(Arc<str>, Option<Subject>) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoAuthorization> + 'static,
+    {
+        match pattern.parse::<Pattern>() {
+            Ok(pattern) => self.access.authorize(pattern, authorizer),
+            Err(error) => {
+                self.mistake.get_or_insert_with(|| BroadcastError::Config(error.to_string()));
+            }
+        }
+        self
+    }
+
+    /// Tells who is behind a connection. Runs once for each, from the upgrade request; `welcome` does not wait for
+    /// it, subscriptions and publishes do. Without it nobody is anybody.
+    pub fn resolve_subject<F, R>(mut self, resolve: F) -> Self
+    where
+        F: Fn(HttpRequest) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoSubject> + 'static,
+    {
+        self.resolve_subject = Some(Arc::new(move |request| {
+            let subject = resolve(request);
+            async move { subject.await.into_subject() }.boxed_local()
+        }));
+        self
+    }
+
+    /// Decides which events clients may publish, after the channel's authorizer has said yes. Without it, none.
+    pub fn allow_client_publish<F, R>(mut self, gate: F) -> Self
+    where
+        F: Fn(PublishContext) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoVerdict> + 'static,
+    {
+        self.access.gate(gate);
+        self
+    }
+
+    /// The gateway.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Config`] names what is wrong: a pattern, the path, an origin, a limit of zero.
+    pub fn build(self) -> Result<Gateway, BroadcastError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        self.config.check().map_err(BroadcastError::Config)?;
+        let shared = Shared {
+            config: Arc::new(self.config),
+            access: self.access,
+            broadcaster: self.broadcaster,
+            upstreams: Arc::default(),
+            clients: AtomicUsize::new(0),
+            client_left: Notify::new(),
+            dropped_frames: AtomicU64::new(0),
+            resolve_subject: self.resolve_subject,
+            hubs: Mutex::default(),
+            closed: AtomicBool::new(false),
+        };
+        Ok(Gateway { shared: Arc::new(shared) })
+    }
+}

@@ -1,0 +1,125 @@
+//! How other threads, and the sockets, reach a worker's hub.
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+};
+use tidings_protocol::CloseCode;
+
+/// Names a connection of one hub. A slot is used again; then its generation is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Token {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// A message to a hub.
+#[derive(Debug)]
+pub(crate) enum Post {
+    /// An event on a channel, as the frame for its subscribers.
+    Event { channel: Arc<str>, frame: Bytes },
+    /// Close every connection.
+    CloseAll(CloseCode),
+}
+
+/// What waits for a hub. Filled from anywhere, emptied by the hub's own task.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    inbox: Mutex<Inbox>,
+    task: AtomicWaker,
+    /// Whether the hub's task is awake, or about to be.
+    awake: AtomicBool,
+}
+
+/// Unbounded, because the hub empties it whole each time that it runs, and it runs before its worker thread does
+/// anything else that could fill it.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) posts: Vec<Post>,
+    pub(crate) ready: Vec<Token>,
+}
+
+impl Inbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.posts.is_empty() && self.ready.is_empty()
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn post(&self, post: Post) {
+        self.inbox.lock().posts.push(post);
+        self.wake();
+    }
+
+    pub(crate) fn ready(&self, token: Token) {
+        self.inbox.lock().ready.push(token);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if !self.awake.swap(true, Ordering::AcqRel) {
+            self.task.wake();
+        }
+    }
+
+    /// Swaps what waits into `inbox`, which is empty. When nothing waits, the next message wakes the task of
+    /// `waker`, and the answer is false.
+    pub(crate) fn take(&self, inbox: &mut Inbox, waker: &Waker) -> bool {
+        self.awake.store(true, Ordering::Release);
+        std::mem::swap(&mut *self.inbox.lock(), inbox);
+        if !inbox.is_empty() {
+            return true;
+        }
+        self.task.register(waker);
+        self.awake.store(false, Ordering::Release);
+        std::mem::swap(&mut *self.inbox.lock(), inbox);
+        !inbox.is_empty()
+    }
+}
+
+/// Wakes a hub for one of its sockets.
+#[derive(Debug)]
+pub(crate) struct SocketWaker {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) token: Token,
+}
+
+impl Wake for SocketWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.mailbox.ready(self.token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::task::noop_waker;
+
+    #[test]
+    fn nothing_that_is_posted_is_missed() {
+        let mailbox = Arc::new(Mailbox::default());
+        let mut taken = 0;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| mailbox.post(Post::CloseAll(CloseCode::Restart))));
+            }
+            while taken < 4_000 {
+                let mut inbox = Inbox::default();
+                if mailbox.take(&mut inbox, &noop_waker()) {
+                    taken += inbox.posts.len();
+                }
+            }
+        });
+        assert_eq!(taken, 4_000);
+    }
+}

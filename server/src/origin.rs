@@ -1,0 +1,87 @@
+//! Which pages may connect: a WebSocket is not held back by the same-origin policy, so the gateway checks.
+
+use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
+
+/// Whether `origin` can be on the list of allowed origins.
+pub(crate) fn check(origin: &str) -> Result<(), String> {
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    let valid = origin == "*"
+        || origin == "null"
+        || authority
+            .is_some_and(|a| !a.is_empty() && a.chars().all(|c| c.is_ascii_graphic() && !"/?#*".contains(c)));
+    if valid {
+        Ok(())
+    } else {
+        Err(format!(
+            "invalid origin {origin:?}: allowed is scheme://host[:port] such as https://app.example.com, or * for every one"
+        ))
+    }
+}
+
+/// Whether a request with these headers comes from a page that may use the gateway: one of the same host, one on the
+/// list, or no page at all.
+pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let listed = |entry: &String| entry == "*" || entry.eq_ignore_ascii_case(origin);
+    same_host(headers, origin) || allowed.iter().any(listed)
+}
+
+fn same_host(headers: &HeaderMap, origin: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some(Ok(host)) = headers.get(HOST).map(|host| host.to_str()) else { return false };
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let bare = |name: &str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
+    bare(authority) == bare(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+
+    fn allowed(origin: Option<&'static str>, list: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("App.example.com:8080"));
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        }
+        is_allowed(&headers, &list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn own_host_listed_or_no_page() {
+        for (origin, list, expected) in [
+            (None, &[][..], true),
+            (Some("http://app.example.com:8080"), &[], true),
+            (Some("https://app.example.com:8080"), &[], true),
+            (Some("https://app.example.com"), &[], false),
+            (Some("https://evil.example"), &[], false),
+            (Some("null"), &[], false),
+            (Some("https://other.example"), &["https://other.example"], true),
+            (Some("https://other.example:444"), &["https://other.example"], false),
+            (Some("https://any.example"), &["*"], true),
+            (Some("null"), &["null"], true),
+        ] {
+            assert_eq!(allowed(origin, list), expected, "{origin:?} {list:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_is_the_same_host() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("example.com:443"));
+        headers.insert(ORIGIN, HeaderValue::from_static("https://example.com"));
+        assert!(is_allowed(&headers, &[]));
+    }
+
+    #[test]
+    fn what_may_be_on_the_list() {
+        for good in ["*", "null", "https://a.example", "http://localhost:5173", "capacitor://localhost"] {
+            assert_eq!(check(good), Ok(()));
+        }
+        for bad in ["a.example", "https://", "https://a.example/", "https://*.example", ""] {
+            assert!(check(bad).expect_err(bad).contains(&format!("{bad:?}")));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A listener of our own. It runs requests through an actix-web `App` like any other; a WebSocket's socket then
+//! goes to the worker's hub, which costs a fraction of the memory and time of a response that streams.
+
+use crate::{
+    Gateway,
+    connection::Transport,
+    hub::Hub,
+    socket::Socket,
+    upgrade::{Handoff, OwnSocket},
+};
+use actix_codec::{Encoder, Framed};
+use actix_http::{
+    HttpService, Request,
+    body::{self, BodySize, MessageBody},
+    h1,
+};
+use actix_rt::net::TcpStream;
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, map_config};
+use actix_web::{
+    App, HttpMessage,
+    dev::{AppConfig, ServiceResponse},
+    web::ServiceConfig,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use socket2::{Domain, Protocol, SockAddr, Type};
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    num::NonZero,
+    rc::Rc,
+    thread::available_parallelism,
+    time::Duration,
+};
+use tokio::io::AsyncWriteExt;
+
+/// Connections that the kernel holds until a worker takes them.
+const BACKLOG: i32 = 4_096;
+
+/// How long a client has for the head of its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the workers have, in seconds, to finish what they are at when the server stops.
+const SHUTDOWN_TIMEOUT: u64 = 5;
+
+/// The largest body of an answer to an upgrade request that is refused.
+const MAX_REFUSAL: usize = 64 * 1024;
+
+/// Serves a [`Gateway`], and whatever else an application wants, over HTTP.
+pub struct Server {
+    gateway: Gateway,
+    listener: TcpListener,
+    workers: usize,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listener", &self.listener).field("workers", &self.workers).finish()
+    }
+}
+
+impl Server {
+    /// Listens on `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// What the system says: the port is taken, the address is none of this machine's, a port below 1024 without
+    /// the right to it.
+    pub fn bind(gateway: Gateway, address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::from(address))?;
+        socket.listen(BACKLOG)?;
+        let workers = available_parallelism().map_or(1, NonZero::get);
+        Ok(Self { gateway, listener: socket.into(), workers })
+    }
+
+    /// How many worker threads there are. Default: one per processor.
+    pub fn workers(mut self, workers: NonZero<usize>) -> Self {
+        self.workers = workers.get();
+        self
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves the gateway's routes and those of `configure`, until `stop` resolves; then closes the gateway.
+    ///
+    /// # Errors
+    /// When the workers cannot be started.
+    pub async fn run<C>(self, configure: C, stop: impl Future<Output = ()>) -> io::Result<()>
+    where
+        C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    {
+        let gateway = self.gateway.clone();
+        let service = move || {
+            let (gateway, configure) = (gateway.clone(), configure.clone());
+            let app = move || {
+                let app = App::new().configure(gateway.routes()).configure(configure.clone());
+                map_config(app.into_factory(), |_| AppConfig::default())
+            };
+            let upgrade_app = app.clone();
+            let upgrade = fn_factory(move || {
+                let app = upgrade_app().new_service(());
+                async move { app.await.map(|app| Upgrade { app: Rc::new(app) }) }
+            });
+            HttpService::build()
+                .client_request_timeout(REQUEST_TIMEOUT)
+                .tcp_nodelay(true)
+                .upgrade(upgrade)
+                .finish(app().map_err(|error: actix_web::Error| error.error_response()))
+                .tcp()
+        };
+        let server = actix_server::Server::build()
+            .workers(self.workers)
+            .shutdown_timeout(SHUTDOWN_TIMEOUT)
+            .disable_signals()
+            .listen("tidings", self.listener, service)?
+            .run();
+        let handle = server.handle();
+        let server = actix_rt::spawn(server);
+        stop.await;
+        self.gateway.close().await;
+        handle.stop(true).await;
+        server.await.map_err(io::Error::other)?
+    }
+}
+
+/// Takes every request that wants to upgrade, and asks the application about it.
+struct Upgrade<S> {
+    app: Rc<S>,
+}
+
+type Upgradable = (Request, Framed<TcpStream, h1::Codec>);
+
+impl<S, B> Service<Upgradable> for Upgrade<S>
+where
+    S: Service<Request, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ();
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<(), actix_web::Error>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, (request, framed): Upgradable) -> Self::Future {
+        let app = self.app.clone();
+        async move {
+            request.extensions_mut().insert(OwnSocket);
+            let (_, response) = match app.call(request).await {
+                Ok(response) => response.into_parts(),
+                Err(error) => return Ok(refuse(framed, error.error_response()).await?),
+            };
+            let mut response = response.map_into_boxed_body();
+            let handoff = response.extensions_mut().remove::<Handoff>();
+            match handoff {
+                Some(Handoff { hub, identify }) => hand_over(framed, response, &hub, identify)?,
+                None => refuse(framed, response).await?,
+            }
+            Ok(())
+        }
+        .boxed_local()
+    }
+}
+
+fn hand_over(
+    framed: Framed<TcpStream, h1::Codec>,
+    response: actix_web::HttpResponse,
+    hub: &Rc<Hub>,
+    identify: crate::job::Identify,
+) -> io::Result<()> {
+    let mut parts = framed.into_parts();
+    let head = actix_http::Response::from(response.drop_body());
+    parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
+    // Copied, to let go of the large buffers that HTTP was read and written with.
+    let early = BytesMut::from(&parts.read_buf[..]);
+    let (io, frame_bytes) = (parts.io, hub.shared.config.limits.frame_bytes);
+    let transport = |token, mailbox: &_| {
+        Transport::Socket(Socket::new(io, early, frame_bytes, token, std::sync::Arc::clone(mailbox)))
+    };
+    hub.open(transport, &parts.write_buf, identify);
+    Ok(())
+}
+
+/// Answers a request that asked for an upgrade and does not get it, and closes.
+async fn refuse(framed: Framed<TcpStream, h1::Codec>, response: actix_web::HttpResponse) -> io::Result<()> {
+    let (response, body) = response.into_parts();
+    let body: Bytes =
+        body::to_bytes_limited(body, MAX_REFUSAL).await.ok().and_then(Result::ok).unwrap_or_default();
+    let mut parts = framed.into_parts();
+    let size = BodySize::Sized(body.len() as u64);
+    parts.codec.encode(h1::Message::Item((response.into(), size)), &mut parts.write_buf)?;
+    parts.write_buf.extend_from_slice(&body);
+    parts.io.write_all(&parts.write_buf).await?;
+    parts.io.shutdown().await
+}

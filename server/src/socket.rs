@@ -1,0 +1,104 @@
+//! A TCP socket that belongs to its worker's hub, from the end of the WebSocket handshake on.
+
+use crate::mailbox::{Mailbox, SocketWaker, Token};
+use actix_codec::Decoder;
+use actix_http::ws::{Codec, Frame, ProtocolError};
+use bytes::BytesMut;
+use std::{
+    io::{self, ErrorKind, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+/// How much a hub reads at once, into one buffer for all of its sockets.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    waker: Waker,
+    codec: Codec,
+    /// The beginning of a frame whose end has not come yet.
+    partial: Option<Box<BytesMut>>,
+}
+
+impl Socket {
+    /// `early` was read after the request's head.
+    pub(crate) fn new(
+        stream: TcpStream,
+        early: BytesMut,
+        frame_bytes: usize,
+        token: Token,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        Self {
+            stream,
+            waker: Waker::from(Arc::new(SocketWaker { mailbox, token })),
+            codec: Codec::new().max_size(frame_bytes),
+            partial: (!early.is_empty()).then(|| Box::new(early)),
+        }
+    }
+
+    /// Writes what the kernel takes. [`ErrorKind::WouldBlock`] means nothing, and that the hub is woken when it
+    /// takes more.
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            let written = match slices {
+                [one] => self.stream.try_write(one),
+                many => self.stream.try_write_vectored(many),
+            };
+            match written {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match self.stream.poll_write_ready(&mut Context::from_waker(&self.waker)) {
+                        Poll::Pending => return Err(error),
+                        Poll::Ready(ready) => ready?,
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    /// Reads into `buffer`, which is empty, behind what is left of an unfinished frame. `Pending` means that the
+    /// hub is woken when there is more.
+    pub(crate) fn read(&mut self, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let mut cx = Context::from_waker(&self.waker);
+        match self.partial.take() {
+            Some(mut partial) => {
+                partial.reserve(READ_BYTES.min(2 * partial.len()));
+                let read = poll_read_buf(Pin::new(&mut self.stream), &mut cx, &mut *partial);
+                if let Poll::Ready(Ok(1..)) = read {
+                    *buffer = *partial;
+                } else {
+                    self.partial = Some(partial);
+                }
+                read
+            }
+            None => {
+                buffer.reserve(READ_BYTES);
+                poll_read_buf(Pin::new(&mut self.stream), &mut cx, buffer)
+            }
+        }
+    }
+
+    /// What was read before the hub had the socket.
+    pub(crate) fn early(&mut self) -> Option<BytesMut> {
+        self.partial.take().map(|early| *early)
+    }
+
+    /// Takes one whole frame from the front of `buffer`.
+    pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
+        self.codec.decode(buffer)
+    }
+
+    /// Keeps what [`decode`](Self::decode) left for the next [`read`](Self::read).
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.partial = Some(Box::new(BytesMut::from(rest)));
+        }
+    }
+}
