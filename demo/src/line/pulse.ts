@@ -1,5 +1,5 @@
-import { readNumber } from '../room/payload'
 import { Signal } from '../signal'
+import { numberField } from '../untrusted'
 import type { Channel, Line } from './line'
 
 export interface Sample {
@@ -47,7 +47,7 @@ export class Pulse {
 
   #join(): Channel {
     const channel = this.line.join(this.name)
-    channel.on('pulse', (data: unknown) => this.#back(readNumber(data, 'n')))
+    channel.on('pulse', (data: unknown) => this.#back(numberField(data, 'n')))
     return channel
   }
 

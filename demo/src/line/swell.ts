@@ -1,5 +1,5 @@
-import { readNumber } from '../room/payload'
 import { Signal } from '../signal'
+import { numberField } from '../untrusted'
 import type { Channel, Line } from './line'
 
 export const SWELL = 100
@@ -47,8 +47,8 @@ export class Swell {
   #join(): Channel {
     const channel = this.line.join(this.name)
     channel.on('swell', (data: unknown) => {
-      const n = readNumber(data, 'n')
-      if (n !== undefined && readNumber(data, 'run') === this.#run) this.#back(n)
+      const n = numberField(data, 'n')
+      if (n !== undefined && numberField(data, 'run') === this.#run) this.#back(n)
     })
     return channel
   }

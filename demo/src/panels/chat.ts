@@ -14,7 +14,7 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
   const title = element('h2', { id: 'chat-title', class: 'spoken' })
   const names = element('p', { class: 'crew-names' })
   const crew = element('ul', { class: 'crew', 'aria-label': 'Who is here' })
-  const log = element('ol', {
+  const log = element('div', {
     class: 'chat-log',
     'data-testid': 'chat-log',
     role: 'log',
@@ -63,9 +63,10 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
 
   const show = (message: Message): void => {
     const known = lines.get(message)
+    // In place: a new line would be read out a second time.
+    if (known) return tellFate(known, message)
     const line = spoken(message, harbour.current.messages)
     lines.set(message, line)
-    if (known) return known.replaceWith(line)
     const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60
     log.querySelector('.chat-silence')?.remove()
     log.append(line)
@@ -98,10 +99,12 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
     harbour.current.say(text)
   })
 
-  let looked: Room | undefined
+  let looked: { room: Room; joined: boolean } | undefined
   const look = (): void => {
-    if (looked !== harbour.current) notice.hidden = true
-    looked = harbour.current
+    const room = harbour.current
+    if (looked?.room === room && looked.joined === room.joined) return
+    if (looked?.room !== room) notice.hidden = true
+    looked = { room, joined: room.joined }
     refill()
   }
   harbour.changed.on(look)
@@ -124,7 +127,7 @@ function silence(room: Room): HTMLElement {
   const text = room.joined
     ? 'Still water. Say the first word, or open this page in a second tab and answer yourself.'
     : 'Nothing reaches you here until you join.'
-  return element('li', { class: 'chat-silence' }, text)
+  return element('p', { class: 'chat-silence' }, text)
 }
 
 function spoken(message: Message, all: Message[]): HTMLElement {
@@ -134,19 +137,20 @@ function spoken(message: Message, all: Message[]): HTMLElement {
     before.from === message.from &&
     before.tab === message.tab &&
     message.at - before.at < 120_000
-  const line = element('li', { class: `chat-line ${colourClass(message.colour)}`, 'data-mine': String(message.mine) })
+  const line = element('article', { class: `chat-line ${colourClass(message.colour)}`, 'data-mine': String(message.mine) })
   if (goesOn) line.classList.add('chat-goes-on')
   const name = element('span', { class: 'chat-name' }, message.from)
   if (message.tab === undefined) name.append(element('small', {}, 'from outside'))
   const time = element('time', { datetime: new Date(message.at).toISOString() }, timeOfDay(message.at))
   line.append(flag(message.from), element('div', { class: 'chat-by' }, name, time), element('p', {}, message.text))
-  const state = fate(message)
-  if (state) line.append(state)
+  tellFate(line, message)
   return line
 }
 
-function fate({ state }: Message): HTMLElement | undefined {
-  if (state === 'delivered') return undefined
-  if (state === 'sending') return element('span', { class: 'chat-fate' }, 'waiting for the gateway')
-  return element('span', { class: 'chat-fate chat-refused' }, `not delivered: ${state.refused}`)
+function tellFate(line: HTMLElement, { state }: Message): void {
+  line.querySelector('.chat-fate')?.remove()
+  if (state === 'sending') line.append(element('span', { class: 'chat-fate' }, 'waiting for the gateway'))
+  else if (state !== 'delivered') {
+    line.append(element('span', { class: 'chat-fate chat-refused' }, `not delivered: ${state.refused}`))
+  }
 }

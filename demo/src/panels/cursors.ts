@@ -17,6 +17,8 @@ export interface CursorPlace {
 
 const STALE_MS = 4000
 const GONE_MS = 15_000
+/** Pixels to the right of a cursor below which its name goes to the left. */
+const LABEL_ROOM = 180
 
 /** The cursors on a chart; one that does not move fades, and goes. */
 export class Cursors {
@@ -34,7 +36,7 @@ export class Cursors {
     }
     cursor.node.style.setProperty('--x', String(x))
     cursor.node.style.setProperty('--y', String(y))
-    cursor.node.classList.toggle('cursor-turned', x > 0.75)
+    cursor.node.classList.toggle('cursor-turned', (1 - x) * this.layer.clientWidth < LABEL_ROOM)
     cursor.node.classList.remove('cursor-stale')
     clearTimeout(cursor.fade)
     cursor.fade = setTimeout(() => this.#fade(tab), STALE_MS)

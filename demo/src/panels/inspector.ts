@@ -1,23 +1,10 @@
-import { timeOfDayExact } from '../clock'
 import { element, panel } from '../dom'
-import type { ChannelEvent, Line } from '../line/line'
-import type { Frame } from '../line/wire'
+import type { Line } from '../line/line'
+import { fromEvent, fromFrame, isChatter, searchable, tableRow, type Row } from './inspector-row'
 import { Ring } from './ring'
-
-interface Row {
-  at: number
-  way: 'in' | 'out'
-  channel: string
-  event: string
-  payload: string
-  id: string
-}
 
 const KEPT = 500
 const SHOWN = 200
-
-/** Events that come all the time and would bury the others. */
-const CHATTER = ['cursor', 'pulse', 'here']
 
 type Source = 'events' | 'frames'
 
@@ -34,7 +21,6 @@ export function inspector(line: Line): HTMLElement {
   const clear = element('button', { type: 'button', 'data-testid': 'inspector-clear' }, 'Clear')
   const note = element('p', { class: 'inspector-note', 'data-testid': 'inspector-note' })
   const body = element('tbody')
-  const open = new WeakSet<Row>()
   const drawn = new WeakMap<Row, HTMLTableRowElement>()
 
   const draw = (): void => {
@@ -45,7 +31,7 @@ export function inspector(line: Line): HTMLElement {
       (row) => (chatter.checked || !isChatter(row)) && (!wanted || searchable(row).includes(wanted)),
     )
     const lines = matching.slice(0, SHOWN).map((row) => {
-      const line = drawn.get(row) ?? tableRow(row, open)
+      const line = drawn.get(row) ?? tableRow(row)
       drawn.set(row, line)
       return line
     })
@@ -119,53 +105,6 @@ function sourceChoice(choose: (source: Source) => void): HTMLElement {
     option('events', 'Events'),
     option('frames', 'Frames'),
   )
-}
-
-function fromEvent({ at, channel, event, data, id }: ChannelEvent): Row {
-  return { at, way: 'in', channel, event, payload: JSON.stringify(data), id }
-}
-
-function fromFrame({ at, direction, tag, channel, event, text, id }: Frame): Row {
-  return { at, way: direction, channel, event: event ? `${tag} ${event}` : tag, payload: text, id }
-}
-
-function isChatter({ event }: Row): boolean {
-  return CHATTER.some((name) => event === name || event.endsWith(` ${name}`)) || event === 'ack'
-}
-
-function searchable({ channel, event, payload, id }: Row): string {
-  return `${channel} ${event} ${payload} ${id}`.toLowerCase()
-}
-
-function tableRow(row: Row, open: WeakSet<Row>): HTMLTableRowElement {
-  const compact = element('span', {}, row.payload)
-  const payload = element('button', { type: 'button', 'aria-expanded': 'false', title: 'Show the whole payload' }, compact)
-  const cell = element('td', { class: 'cell-payload' }, payload)
-  payload.addEventListener('click', () => {
-    const opened = !open.has(row)
-    if (opened) open.add(row)
-    else open.delete(row)
-    payload.setAttribute('aria-expanded', String(opened))
-    if (opened) cell.append(element('pre', {}, pretty(row.payload)))
-    else cell.querySelector('pre')?.remove()
-  })
-  return element(
-    'tr',
-    { 'data-way': row.way },
-    element('td', { class: 'cell-time' }, row.way === 'out' ? '↑ ' : '↓ ', timeOfDayExact(row.at)),
-    element('td', { class: 'cell-channel' }, row.channel),
-    element('td', { class: 'cell-event' }, row.event),
-    cell,
-    element('td', { class: 'cell-id', title: row.id }, row.id || '–'),
-  )
-}
-
-function pretty(json: string): string {
-  try {
-    return JSON.stringify(JSON.parse(json), null, 2)
-  } catch {
-    return json
-  }
 }
 
 /** Leaves the rows that are there where they are, so that focus and selection stay. */

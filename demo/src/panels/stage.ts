@@ -6,9 +6,9 @@ import type { Harbour } from '../room/harbour'
 import type { Person } from '../room/person'
 import type { Room } from '../room/room'
 import { Cursors } from './cursors'
+import { steer } from './helm'
 
 const SEEDS: Record<string, number> = { lobby: 11, studio: 5, lighthouse: 23 }
-const STEP = 0.025
 
 /** The chart of the room one looks at, with everyone's cursor on it. */
 export function stage(harbour: Harbour, status: StatusWatch, me: Person): HTMLElement {
@@ -110,57 +110,6 @@ function weather(chart: Chart, trouble: HTMLElement, status: Status): void {
     ? 'Disconnected for good. Connect again below.'
     : `The gateway at ${location.host} does not answer. The page keeps trying; what you write waits here.`
   if (!trouble.hidden && trouble.textContent !== words) trouble.textContent = words
-}
-
-function steer(surface: HTMLElement, harbour: Harbour, cursors: Cursors, me: Person): void {
-  let x = 0.5
-  let y = 0.5
-  const aim = (event: PointerEvent): void => {
-    const box = surface.getBoundingClientRect()
-    x = clamp((event.clientX - box.left) / box.width)
-    y = clamp((event.clientY - box.top) / box.height)
-  }
-  surface.addEventListener('pointermove', (event) => {
-    aim(event)
-    cursors.remove(me.tab)
-    harbour.current.point({ x, y })
-  })
-  // A finger that is lifted leaves its cursor to fade; a mouse takes it along.
-  surface.addEventListener('pointerleave', ({ pointerType }) => {
-    if (pointerType !== 'touch') harbour.current.point(undefined)
-  })
-  surface.addEventListener('click', (event) => {
-    aim(event as PointerEvent)
-    harbour.current.point({ x, y })
-    harbour.current.ripple(x, y)
-  })
-  surface.addEventListener('keydown', (event) => {
-    const move = ARROWS[event.key]
-    if (event.key === 'Enter') harbour.current.ripple(x, y)
-    else if (!move) return
-    else {
-      x = clamp(x + move[0] * STEP)
-      y = clamp(y + move[1] * STEP)
-      harbour.current.point({ x, y })
-      cursors.move(me.tab, { from: me.name, colour: me.colour, x, y })
-    }
-    event.preventDefault()
-  })
-  surface.addEventListener('blur', () => {
-    cursors.remove(me.tab)
-    harbour.current.point(undefined)
-  })
-}
-
-const ARROWS: Record<string, readonly [number, number]> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-}
-
-function clamp(share: number): number {
-  return Math.min(1, Math.max(0, share))
 }
 
 function ripple(layer: HTMLElement, x: number, y: number, colour: string): void {

@@ -19,6 +19,6 @@ export function terminal(harbour: Harbour): HTMLElement {
     'terminal',
     'From your terminal',
     element('p', {}, 'Any program that speaks HTTP can publish. Paste this and watch the chat:'),
-    element('div', { class: 'command' }, element('pre', { tabindex: 0 }, command), copyButton(command)),
+    element('div', { class: 'command' }, element('pre', {}, command), copyButton(command)),
   )
 }

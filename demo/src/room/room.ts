@@ -128,7 +128,7 @@ export class Room {
     })
     channel.on('here', (data: unknown) => this.#hearMate(data))
     channel.on('depart', (data: unknown) => {
-      const tab = readSender(data)?.tab
+      const { tab } = readSender(data)
       if (tab === undefined) return
       this.crew.part(tab)
       this.pointed.emit({ tab, gone: true })
@@ -155,7 +155,7 @@ export class Room {
   /** Undefined for ourselves and for senders that are no tab. */
   #hearMate(data: unknown): (Sender & { tab: string }) | undefined {
     const sender = readSender(data)
-    if (sender?.tab === undefined || sender.tab === this.me.tab) return undefined
+    if (sender.tab === undefined || sender.tab === this.me.tab) return undefined
     this.crew.hear(sender)
     return { ...sender, tab: sender.tab }
   }
