@@ -1,1 +1,27 @@
-//! In work.
+//! The Tidings client without I/O: one connection, its channels, its outbox and its reconnects, as a state
+//! machine.
+//!
+//! [`Core`] is told what happens (a call of the application, a frame, a closed socket, a timer that fired) and
+//! at what time. It answers with [`Effect`]s, one by one from [`Core::poll`], and with the time at which it
+//! wants to be woken ([`Core::deadline`]). Sockets, clocks, timers and randomness are its owner's, and so are
+//! listeners: text, payloads and frames to publish are opaque values that the core only passes on, and a
+//! channel is a [`ChannelId`].
+
+mod backoff;
+mod channels;
+mod clock;
+mod core;
+mod effect;
+mod liveness;
+mod options;
+mod outbox;
+mod phase;
+
+pub use crate::core::Core;
+pub use channels::{ChannelId, ChannelState};
+pub use clock::Clock;
+pub use effect::{Closed, Effect, Outgoing, PageChange, reason};
+pub use liveness::{LATE_MS, PROBE_MS};
+pub use options::{NUMBERS, NumberOption, Options};
+pub use outbox::Weight;
+pub use phase::{STABLE_MS, SocketId, State};

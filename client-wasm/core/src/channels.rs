@@ -1,0 +1,221 @@
+//! Which channels are wanted, and which of them this connection has subscribed.
+
+/// One channel of a client, until [`crate::Effect::Forget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u32);
+
+/// What an application sees of a channel that it has not left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// Not live: the gateway has not answered, or there is no connection.
+    Subscribing,
+    /// Live.
+    Subscribed,
+    /// Refused on this connection.
+    Denied,
+}
+
+/// What this connection has asked for a channel. One question at a time: a channel that is left before the gateway
+/// has answered is unsubscribed when the answer is there, so that an answer always belongs to the last question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Absent,
+    Asked,
+    Live,
+    /// Live, and asked again to hear whether the gateway is there.
+    Probed,
+    Denied,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    name: T,
+    wanted: bool,
+    wire: Wire,
+}
+
+/// A step that brings a connection nearer to what is wanted.
+pub(crate) enum Step<T> {
+    Subscribe(T),
+    Unsubscribe(T),
+    Forget(ChannelId, T),
+}
+
+/// What an answer of the gateway changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Subscribed,
+    Denied,
+    Nothing,
+}
+
+/// How to find out whether the gateway is there.
+pub(crate) enum Probe<T> {
+    /// Subscribe this channel once more.
+    Ask(T),
+    /// A question is open already.
+    Listen,
+    /// There is nothing that a gateway would answer.
+    Impossible,
+}
+
+/// All channels. Frames follow from the difference between what is wanted and what this connection has.
+#[derive(Debug)]
+pub(crate) struct Channels<T> {
+    slots: Vec<Option<Slot<T>>>,
+    free: Vec<u32>,
+    /// Slots to look at, the next one last.
+    changed: Vec<u32>,
+    /// Live channels that were left in this tick: they may be wanted again before it ends.
+    leaving: Vec<u32>,
+}
+
+impl<T: Clone> Channels<T> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), changed: Vec::new(), leaving: Vec::new() }
+    }
+
+    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot<T>> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// Wants a channel: a new one, or one that the caller still has an id for. A refusal is forgotten.
+    pub(crate) fn want(&mut self, known: Option<ChannelId>, name: T) -> ChannelId {
+        if let Some(id) = known
+            && let Some(slot) = self.slot(id)
+        {
+            slot.wanted = true;
+            if slot.wire == Wire::Denied {
+                slot.wire = Wire::Absent;
+            }
+            self.changed.push(id.0);
+            return id;
+        }
+        let slot = Some(Slot { name, wanted: true, wire: Wire::Absent });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = slot;
+                index
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.changed.push(index);
+        ChannelId(index)
+    }
+
+    /// Wants a channel no longer.
+    pub(crate) fn leave(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slot(id) {
+            slot.wanted = false;
+            let live = slot.wire == Wire::Live;
+            if live { &mut self.leaving } else { &mut self.changed }.push(id.0);
+        }
+    }
+
+    /// Wants none.
+    pub(crate) fn leave_all(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.wanted = false;
+        }
+        self.reset();
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// The tick in which channels were left is over.
+    pub(crate) fn settle(&mut self) {
+        self.changed.append(&mut self.leaving);
+    }
+
+    /// There is another connection, or none: nothing is subscribed, and everything is to be looked at.
+    pub(crate) fn reset(&mut self) {
+        self.leaving.clear();
+        self.changed.clear();
+        self.changed.extend((0..self.slots.len() as u32).rev());
+        for slot in self.slots.iter_mut().flatten() {
+            slot.wire = Wire::Absent;
+        }
+    }
+
+    /// The next step; without a connection only what needs none.
+    pub(crate) fn step(&mut self, connected: bool) -> Option<Step<T>> {
+        while let Some(index) = self.changed.pop() {
+            let Some(slot) = &mut self.slots[index as usize] else { continue };
+            match (slot.wanted, slot.wire) {
+                (true, Wire::Absent) if connected => {
+                    slot.wire = Wire::Asked;
+                    return Some(Step::Subscribe(slot.name.clone()));
+                }
+                (false, Wire::Live) if connected => {
+                    slot.wire = Wire::Absent;
+                    self.changed.push(index);
+                    return Some(Step::Unsubscribe(slot.name.clone()));
+                }
+                (false, Wire::Absent | Wire::Denied) => {
+                    self.free.push(index);
+                    return self.slots[index as usize]
+                        .take()
+                        .map(|slot| Step::Forget(ChannelId(index), slot.name));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The gateway says that a channel is live, or with `denied` that it is not.
+    pub(crate) fn answer(&mut self, id: ChannelId, denied: bool) -> Answer {
+        let Some(slot) = self.slot(id) else { return Answer::Nothing };
+        let answer = match (slot.wire, denied) {
+            (Wire::Asked, true) => {
+                slot.wire = Wire::Denied;
+                Answer::Denied
+            }
+            // An `ok` after a refusal: the refusal was about a publish, which looks the same.
+            (Wire::Asked | Wire::Denied, false) => {
+                slot.wire = Wire::Live;
+                Answer::Subscribed
+            }
+            (Wire::Probed, _) => {
+                slot.wire = Wire::Live;
+                Answer::Nothing
+            }
+            _ => Answer::Nothing,
+        };
+        if slot.wanted {
+            return answer;
+        }
+        self.changed.push(id.0);
+        Answer::Nothing
+    }
+
+    /// Prepares a probe.
+    pub(crate) fn probe(&mut self) -> Probe<T> {
+        let mut result = Probe::Impossible;
+        for slot in self.slots.iter_mut().flatten() {
+            match slot.wire {
+                Wire::Live => {
+                    slot.wire = Wire::Probed;
+                    return Probe::Ask(slot.name.clone());
+                }
+                Wire::Asked | Wire::Probed => result = Probe::Listen,
+                Wire::Absent | Wire::Denied => {}
+            }
+        }
+        result
+    }
+
+    pub(crate) fn state(&self, id: ChannelId) -> Option<ChannelState> {
+        let slot = self.slots.get(id.0 as usize)?.as_ref().filter(|slot| slot.wanted)?;
+        Some(match slot.wire {
+            Wire::Absent | Wire::Asked => ChannelState::Subscribing,
+            Wire::Live | Wire::Probed => ChannelState::Subscribed,
+            Wire::Denied => ChannelState::Denied,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Where the connection stands.
+
+use crate::liveness::Liveness;
+
+/// How long a connection has to last before the count of attempts starts again, in milliseconds: a gateway that
+/// accepts and drops is not hammered.
+pub const STABLE_MS: u64 = 5_000;
+
+/// Tells one socket of a client from the ones before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketId(pub u32);
+
+/// What an application sees of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never connected.
+    Idle,
+    /// Connecting, or waiting to reconnect.
+    Connecting,
+    /// Welcomed by the gateway.
+    Open,
+    /// Over, until `connect()` is called.
+    Closed,
+}
+
+/// The connection, with what belongs to each phase of it.
+#[derive(Debug)]
+pub(crate) enum Phase<T> {
+    Idle,
+    /// Until the next attempt; without a network there is no time for it.
+    Waiting {
+        until: Option<u64>,
+    },
+    /// Since a socket was asked for, and at the longest until then.
+    Connecting {
+        until: u64,
+    },
+    Open(Open<T>),
+    Closed,
+}
+
+/// A connection that was welcomed.
+#[derive(Debug)]
+pub(crate) struct Open<T> {
+    pub(crate) id: T,
+    pub(crate) since: u64,
+    pub(crate) liveness: Liveness,
+    pub(crate) due: Due<T>,
+    /// The socket takes no frames any more and its end is about to be reported.
+    pub(crate) stalled: bool,
+}
+
+/// Frames that go out before any other.
+#[derive(Debug)]
+pub(crate) struct Due<T> {
+    pub(crate) pong: bool,
+    /// The channel to subscribe once more, because the gateway answers that.
+    pub(crate) probe: Option<T>,
+}
+
+impl<T> Phase<T> {
+    pub(crate) const fn state(&self) -> State {
+        match self {
+            Self::Idle => State::Idle,
+            Self::Waiting { .. } | Self::Connecting { .. } => State::Connecting,
+            Self::Open(_) => State::Open,
+            Self::Closed => State::Closed,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One channel, and its handle in JavaScript.
+
+use crate::{
+    driver::{Client, closed_error},
+    errors,
+    frames::Publish,
+    listeners::Listeners,
+    promise::{Deferred, Ready},
+};
+use js_sys::{Function, JsString, Object, Promise, WeakRef};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+use tidings_client_core::{ChannelId, ChannelState, State};
+use wasm_bindgen::prelude::*;
+
+/// A channel from `channel()` to `leave()`.
+pub(crate) struct Channel {
+    pub(crate) name: JsString,
+    pub(crate) id: ChannelId,
+    pub(crate) ready: Ready,
+    listeners: Listeners,
+    left: Cell<bool>,
+    /// The handle that the application has, so that it gets the same one again.
+    handle: RefCell<Option<WeakRef>>,
+    /// Why the gateway refused it last.
+    refusal: RefCell<JsString>,
+}
+
+impl Channel {
+    pub(crate) fn new(name: JsString, id: ChannelId) -> Self {
+        Self {
+            name,
+            id,
+            ready: Ready::default(),
+            listeners: Listeners::new(),
+            left: Cell::new(false),
+            handle: RefCell::default(),
+            refusal: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.get()
+    }
+
+    pub(crate) fn deliver(&self, event: &JsString, data: &JsValue, report: impl Fn(JsValue)) {
+        self.listeners.emit(event, data, || !self.left.get(), report);
+    }
+
+    pub(crate) fn deny(&self, reason: &JsString) {
+        self.refusal.replace(reason.clone());
+        self.ready.reject(|| self.denied_error());
+    }
+
+    fn denied_error(&self) -> JsValue {
+        errors::failure(&self.refusal.borrow(), "the gateway refused the channel")
+    }
+
+    /// No event reaches its listeners any more; whoever waits for it is told `code`.
+    pub(crate) fn close(&self, code: &str) {
+        self.left.set(true);
+        self.listeners.clear();
+        self.ready.reject(|| left_error(code));
+    }
+
+    /// The handle of this channel in JavaScript: the same one while the application holds it.
+    pub(crate) fn handle(self: &Rc<Self>, client: &Rc<Client>) -> JsValue {
+        if let Some(handle) = self.handle.borrow().as_ref().and_then(WeakRef::deref) {
+            return handle.into();
+        }
+        let handle: JsValue = BroadcastChannel { client: client.clone(), channel: self.clone() }.into();
+        self.handle.replace(Some(WeakRef::new(handle.unchecked_ref::<Object>())));
+        handle
+    }
+}
+
+fn left_error(code: &str) -> JsValue {
+    errors::failure(&code.into(), "the channel was left")
+}
+
+/// A channel of a client.
+#[wasm_bindgen(skip_typescript)]
+pub struct BroadcastChannel {
+    client: Rc<Client>,
+    channel: Rc<Channel>,
+}
+
+#[wasm_bindgen]
+impl BroadcastChannel {
+    /// The channel's name.
+    #[wasm_bindgen(getter)]
+    pub fn name(&self) -> JsString {
+        self.channel.name.clone()
+    }
+
+    /// `subscribing`, `subscribed`, `denied` or `left`.
+    #[wasm_bindgen(getter)]
+    pub fn state(&self) -> JsValue {
+        match self.client.channel_state(&self.channel) {
+            Some(ChannelState::Subscribing) => "subscribing",
+            Some(ChannelState::Subscribed) => "subscribed",
+            Some(ChannelState::Denied) => "denied",
+            None => "left",
+        }
+        .into()
+    }
+
+    /// Listens to one event, or with `*` to every one, and returns the function that ends it.
+    pub fn on(&self, event: JsValue, handler: JsValue) -> Result<Function, JsValue> {
+        let event = errors::name("event", event)?;
+        let handler = errors::function("handler", handler)?;
+        let listeners = &self.channel.listeners;
+        Ok(if event == "*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
+    }
+
+    /// Publishes an event. The promise tells what became of it and is never rejected.
+    pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
+        let event = errors::name("event", event)?;
+        let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
+        let outcome = Deferred::new();
+        let promise = outcome.promise.clone();
+        self.client.act(|core, _| core.publish(Publish { text, outcome }));
+        Ok(promise)
+    }
+
+    /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
+    /// gateway's reason, `left` or `disconnected`.
+    pub fn ready(&self) -> Promise {
+        match self.client.channel_state(&self.channel) {
+            Some(ChannelState::Subscribed) => Promise::resolve(&JsValue::UNDEFINED),
+            Some(ChannelState::Denied) => Promise::reject(&self.channel.denied_error()),
+            None => Promise::reject(&left_error("left")),
+            Some(ChannelState::Subscribing) if self.client.ask(|core| core.state()) == State::Closed => {
+                Promise::reject(&closed_error())
+            }
+            Some(ChannelState::Subscribing) => self.channel.ready.wait(),
+        }
+    }
+
+    /// Leaves the channel: its listeners hear nothing from here on.
+    pub fn leave(&self) {
+        if !self.channel.is_left() {
+            self.channel.close("left");
+            self.client.act(|core, now| core.leave(now, self.channel.id));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Frames as JavaScript values: read from parsed JSON by the rules of the protocol, written by `JSON.stringify`.
+
+use crate::{
+    errors,
+    js::{self, Properties},
+    promise::Deferred,
+};
+use js_sys::{JsString, Map, Object};
+use tidings_client_core::{Outgoing, Weight};
+use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
+use wasm_bindgen::prelude::*;
+
+/// Keys and tags as JavaScript strings, made once.
+pub(crate) struct Frames {
+    keys: Vec<JsValue>,
+    /// From a tag's text to its number.
+    tags: Map,
+}
+
+/// A publish that is ready to be sent.
+pub(crate) struct Publish {
+    pub(crate) text: JsString,
+    pub(crate) outcome: Deferred,
+}
+
+impl Weight for Publish {
+    fn bytes(&self) -> usize {
+        js::TextEncoder::new().encode(&self.text).length() as usize
+    }
+}
+
+impl Frames {
+    pub(crate) fn new() -> Self {
+        let tags = Map::new();
+        for &tag in Tag::ALL {
+            tags.set(&tag.as_str().into(), &(tag as u32).into());
+        }
+        Self { keys: Key::ALL.iter().map(|key| key.as_str().into()).collect(), tags }
+    }
+
+    /// Reads the data of a message; `None` when it is no frame that the protocol knows.
+    pub(crate) fn read(&self, data: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
+        if !data.is_string() {
+            return None;
+        }
+        let value = js::parse(data).ok()?;
+        ServerFrame::read(&Frame::new(value, self)?)
+    }
+
+    /// What is `undefined` is left out.
+    fn write(&self, tag: Tag, fields: &[(Key, &JsValue)]) -> Result<JsString, JsValue> {
+        let frame = Object::new();
+        let properties: &Properties = frame.unchecked_ref();
+        properties.set(&self.keys[Key::Tag as usize], &tag.as_str().into());
+        for (key, value) in fields {
+            properties.set(&self.keys[*key as usize], value);
+        }
+        js::stringify(&frame).map(JsCast::unchecked_into)
+    }
+
+    /// The text of a publish. An error when the data has no form in JSON.
+    pub(crate) fn publish(
+        &self,
+        channel: &JsString,
+        event: &JsString,
+        data: &JsValue,
+    ) -> Result<JsString, JsValue> {
+        if data.is_function() || data.is_symbol() {
+            return Err(errors::invalid("data", "a value that JSON can express"));
+        }
+        self.write(Tag::Pub, &[(Key::Channel, channel), (Key::Event, event), (Key::Data, data)])
+    }
+
+    /// The text of a frame.
+    pub(crate) fn text(&self, frame: &Outgoing<JsString, Publish>) -> JsString {
+        let written = match frame {
+            Outgoing::Publish(publish) => return publish.text.clone(),
+            Outgoing::Subscribe(channel) => self.write(Tag::Sub, &[(Key::Channel, channel)]),
+            Outgoing::Unsubscribe(channel) => self.write(Tag::Unsub, &[(Key::Channel, channel)]),
+            Outgoing::Pong => self.write(Tag::Pong, &[]),
+        };
+        // A name is a string, and JSON has a form for each.
+        written.unwrap_or_default()
+    }
+}
+
+/// One received object.
+struct Frame<'a> {
+    object: Properties,
+    frames: &'a Frames,
+}
+
+impl<'a> Frame<'a> {
+    fn new(value: JsValue, frames: &'a Frames) -> Option<Self> {
+        value.is_object().then(|| Self { object: value.unchecked_into(), frames })
+    }
+
+    fn get(&self, key: Key) -> JsValue {
+        self.object.get(&self.frames.keys[key as usize])
+    }
+}
+
+impl Fields for Frame<'_> {
+    type Text = JsString;
+    type Value = JsValue;
+
+    fn tag(&self) -> Option<Tag> {
+        let tag = self.frames.tags.get(&self.get(Key::Tag)).as_f64()?;
+        Tag::ALL.get(tag as usize).copied()
+    }
+
+    fn text(&self, key: Key) -> Option<JsString> {
+        let value = self.get(key);
+        value.is_string().then(|| value.unchecked_into())
+    }
+
+    fn name(&self, key: Key) -> Option<JsString> {
+        self.text(key).filter(|text| text.length() > 0)
+    }
+
+    fn integer(&self, key: Key) -> Option<u64> {
+        let value = self.get(key).as_f64()?;
+        (value >= 0.0 && value <= MAX_INTEGER as f64 && value.fract() == 0.0).then_some(value as u64)
+    }
+
+    fn flag(&self, key: Key) -> Option<bool> {
+        self.get(key).as_bool()
+    }
+
+    fn value(&self, key: Key) -> Option<JsValue> {
+        let value = self.get(key);
+        (!value.is_undefined()).then_some(value)
+    }
+
+    fn object(&self, key: Key) -> Option<Self> {
+        Self::new(self.get(key), self.frames)
+    }
+}
