@@ -10,8 +10,8 @@ export type Off = () => void
 /** The state of a client's connection. */
 export type ClientState = 'idle' | 'connecting' | 'open' | 'closed'
 
-/** The state of a channel: `subscribed` means that events arrive. */
-export type ChannelState = 'idle' | 'subscribing' | 'subscribed' | 'failed' | 'left'
+/** The state of a channel: `subscribed` means that events arrive, `denied` that the gateway refused it. */
+export type ChannelState = 'subscribing' | 'subscribed' | 'denied' | 'left'
 
 /**
  * What the client needs of a WebSocket. The browser's own, the one of the npm package `ws` and a fake for
@@ -32,16 +32,25 @@ export interface WebSocketLike {
 
 /** Where the client writes what it does. `console` fits. */
 export interface Logger {
-  debug?(message: string): void
-  info?(message: string): void
-  warn?(message: string): void
-  error?(message: string): void
+  debug?(message: string, detail: unknown): void
+  info?(message: string, detail: unknown): void
+  warn?(message: string, detail: unknown): void
+  error?(message: string, detail: unknown): void
+}
+
+/** What is thrown for a mistake in the program, and what `ready()` rejects with. */
+export interface BroadcastError extends Error {
+  /**
+   * `invalid-argument`, `no-url`, `no-websocket`; from `ready()` also `disconnected`, `left`, or the gateway's
+   * reason, such as `unauthorized`.
+   */
+  readonly code: string
 }
 
 export interface BroadcastClientOptions {
   /**
-   * The gateway, `ws:` or `wss:`. Default: the page's own host, path `/_broadcast`. Outside a page it must be
-   * given.
+   * The gateway: `ws:`, `wss:`, `http:` or `https:`, or relative to the page. Default: `/_broadcast` on the
+   * page's host. Outside a page it must be given.
    */
   url?: string
   /** Connect at once. Default: true. Otherwise {@link BroadcastClient.connect} does. */
@@ -98,8 +107,8 @@ export type PublishResult =
 /**
  * One connection and any number of channels on it.
  *
- * What the network or the gateway does is told by events and never thrown. A programmer's mistake, such as an
- * option of the wrong type, is thrown.
+ * What the network or the gateway does is told by events and never thrown. A mistake in the program, such as an
+ * option of the wrong type, is thrown as a {@link BroadcastError}.
  */
 export declare class BroadcastClient {
   constructor(options?: BroadcastClientOptions)
@@ -114,7 +123,7 @@ export declare class BroadcastClient {
   connect(): void
   /** Closes for good: no reconnect, all channels left, the outbox emptied. `connect()` starts again. */
   disconnect(): void
-  /** Resolves when the connection is open. */
+  /** Resolves when the connection is open; rejects with a {@link BroadcastError} when the client closes. */
   ready(): Promise<void>
   /** Joins a channel. The same name gives the same handle until it is left. */
   channel(name: string): BroadcastChannel
@@ -144,7 +153,10 @@ export declare class BroadcastChannel {
    * without it subscribers get `null`.
    */
   publish(event: string, data?: unknown): Promise<PublishResult>
-  /** Resolves when events arrive. */
+  /**
+   * Resolves when the channel is live; rejects with a {@link BroadcastError} when the gateway refuses it, when it
+   * is left, or when the client closes.
+   */
   ready(): Promise<void>
   /** Leaves the channel and removes its handlers. */
   leave(): void

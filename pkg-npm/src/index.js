@@ -19,3 +19,8 @@ export class BroadcastClient extends Client {
     super(options)
   }
 }
+
+// The generated one frees memory and leaves the connection open.
+if (Symbol.dispose) {
+  BroadcastClient.prototype[Symbol.dispose] = BroadcastClient.prototype.disconnect
+}

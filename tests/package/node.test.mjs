@@ -33,15 +33,38 @@ test('require does nothing but define the classes', async (t) => {
   assert.equal(await node(root, 'app.cjs'), 'BroadcastChannel,BroadcastClient function')
 })
 
-test('without a page and without a url the constructor says so', async (t) => {
+for (const [missing, options, code] of [
+  ['a url', '{ webSocketFactory: () => {} }', 'no-url'],
+  ['a WebSocket', "{ url: 'ws://127.0.0.1:9/' }", 'no-websocket'],
+]) {
+  test(`without ${missing} the constructor says so`, async (t) => {
+    const root = await freshProject(t, {
+      files: {
+        'app.mjs': `
+          import { BroadcastClient } from 'tidings'
+          delete globalThis.WebSocket
+          try { new BroadcastClient(${options}) }
+          catch (error) { console.log(error instanceof Error, error.code) }`,
+      },
+    })
+    assert.equal(await node(root, 'app.mjs'), `true ${code}`)
+  })
+}
+
+test('using: the client is closed at the end', async (t) => {
   const root = await freshProject(t, {
     files: {
       'app.mjs': `
         import { BroadcastClient } from 'tidings'
-        try { new BroadcastClient() } catch (error) { console.log(error instanceof Error, error.message) }`,
+        const client = new BroadcastClient({ url: 'ws://127.0.0.1:9/', autoConnect: false, webSocketFactory: () => {} })
+        const states = [client.state]
+        client[Symbol.dispose]()
+        states.push(client.state)
+        client[Symbol.dispose]()
+        console.log(states.join())`,
     },
   })
-  assert.match(await node(root, 'app.mjs'), /^true .*url/)
+  assert.equal(await node(root, 'app.mjs'), 'idle,closed')
 })
 
 for (const [name, load] of [

@@ -6,6 +6,7 @@
 
 mod ascii;
 mod demo;
+mod names;
 mod pack;
 mod setup;
 mod stamp;

@@ -31,14 +31,19 @@ pub(crate) fn show(command: &mut Command) -> Result<()> {
 
 /// Runs a command and shows its output only when it fails.
 pub(crate) fn quiet(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// Runs a command and returns what it wrote to its standard output; shows its output when it fails.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", name(command)))?;
+    let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stdout));
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        eprint!("{text}{}", String::from_utf8_lossy(&output.stderr));
         bail!("{} ended with {}", name(command), output.status);
     }
-    Ok(())
+    Ok(text.into_owned())
 }
 
 /// The command's output, when it can be had.

@@ -1,16 +1,17 @@
 //! From `client-wasm/` to glue code and optimized wasm.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
+    names::Names,
     setup,
-    step::{quiet, show, step},
+    step::{output, read, show, step},
     workspace::Workspace,
 };
 
@@ -20,21 +21,34 @@ const CRATE: &str = "tidings-client-wasm";
 pub(crate) fn compile(workspace: &Workspace) -> Result<PathBuf> {
     setup::wasm_target(workspace)?;
     step("building the client (wasm)", || {
-        show(workspace.cargo().args([
-            "build",
-            "--package",
-            CRATE,
-            "--target",
-            setup::WASM_TARGET,
-            "--profile",
-            "wasm-release",
-        ]))
+        show(
+            workspace
+                .cargo()
+                .args(["build", "--package", CRATE, "--target", setup::WASM_TARGET])
+                .args(["--profile", "wasm-release"])
+                .env("CARGO_ENCODED_RUSTFLAGS", shorter_paths(workspace).join("\u{1f}")),
+        )
     })?;
     Ok(workspace
         .target
         .join(setup::WASM_TARGET)
         .join("wasm-release")
         .join(format!("{}.wasm", CRATE.replace('-', "_"))))
+}
+
+/// Flags that keep this machine's paths out of the messages of panics.
+fn shorter_paths(workspace: &Workspace) -> Vec<String> {
+    let cargo = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .map(|home| home.join("registry/src"));
+    let sysroot = read(workspace.command("rustc").arg("--print=sysroot"))
+        .map(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust"));
+    [cargo, sysroot, Some(workspace.root.clone())]
+        .into_iter()
+        .flatten()
+        .map(|prefix| format!("--remap-path-prefix={}=", prefix.display()))
+        .collect()
 }
 
 /// Writes `glue.js` into `out` and returns the wasm that it needs, made as small as it gets.
@@ -49,19 +63,20 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
             .remove_producers_section(true)
             .omit_default_module_path(true)
             .generate(out)?;
-        if out.join("snippets").exists() {
-            bail!("the client uses JavaScript snippets, which the package does not carry");
-        }
+        let snippets = out.join("snippets").exists();
+        ensure!(!snippets, "the client uses JavaScript snippets, which the package does not carry");
         Ok(())
     })?;
     step("optimizing the wasm (wasm-opt -Oz)", || {
         let optimized = out.join("optimized.wasm");
-        quiet(
+        let names = output(
             workspace
                 .command(setup::npm_program(&workspace.package(), "wasm-opt"))
-                .args(["-Oz", "-o"])
+                .args(["-Oz", "--strip-target-features", "--minify-imports-and-exports-and-modules", "-o"])
                 .args([&optimized, &out.join("glue_bg.wasm")]),
         )?;
+        let glue = out.join("glue.js");
+        fs::write(&glue, Names::read(&names)?.shorten(&fs::read_to_string(&glue)?)?)?;
         fs::read(&optimized).with_context(|| format!("reading {}", optimized.display()))
     })
 }

@@ -1,7 +1,15 @@
 // Compiled, never run: what a consumer may write, and (@ts-expect-error) what must not compile.
 
 import { BroadcastChannel, BroadcastClient } from 'tidings'
-import type { BroadcastClientOptions, ClientState, Off, PublishResult, WebSocketLike } from 'tidings'
+import type {
+  BroadcastClientOptions,
+  BroadcastError,
+  ChannelState,
+  ClientState,
+  Off,
+  PublishResult,
+  WebSocketLike,
+} from 'tidings'
 
 interface Order {
   id: number
@@ -37,6 +45,7 @@ client.on('state', ({ from, to }) => from === 'open' && to === 'closed')
 
 const orders: BroadcastChannel = client.channel('private-orders.42')
 const name: string = orders.name
+const channelState: ChannelState = orders.state
 orders.on<Order>('order.paid', (order) => order.id.toFixed())
 orders.on('order.paid', (order: Order) => order.paid)
 orders.on('order.paid', (order) => {
@@ -53,6 +62,7 @@ orders.publish('typing', { who: 'ann' }).then((result: PublishResult) => {
   return [result.reason.trim()]
 })
 const live: Promise<void> = orders.ready()
+live.catch((error: BroadcastError) => error.code.trim())
 orders.leave()
 client.disconnect()
 
@@ -93,4 +103,4 @@ orders.publish()
 // @ts-expect-error: a handler gets the data only
 orders.on('order.paid', (event: string, data: Order) => [event, data])
 
-export const used = [id, connected, state, opened, name, live]
+export const used = [id, channelState, connected, state, opened, name, live]
