@@ -129,21 +129,20 @@ impl Connection {
     /// Sends `chunk` at once when nothing waits before it and `direct` says that nothing comes right behind it;
     /// otherwise it waits for [`flush`](Self::flush). At most `limit` bytes wait.
     pub(crate) fn send(&mut self, chunk: &Bytes, direct: bool, limit: usize, now: u64) -> Result<(), Fault> {
-        if direct && self.outbox.is_empty() {
-            if let Transport::Socket(socket) = &self.transport {
-                return match socket.write(&[IoSlice::new(chunk)]) {
-                    Ok(n) if n == chunk.len() => Ok(()),
-                    Ok(n) => {
-                        self.moved_at = now;
-                        self.outbox.push_rest(chunk.slice(n..));
-                        Ok(())
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        self.queue(chunk.clone(), limit, now)
-                    }
-                    Err(_) => Err(Fault::Gone),
-                };
-            }
+        if direct
+            && self.outbox.is_empty()
+            && let Transport::Socket(socket) = &self.transport
+        {
+            return match socket.write(&[IoSlice::new(chunk)]) {
+                Ok(n) if n == chunk.len() => Ok(()),
+                Ok(n) => {
+                    self.moved_at = now;
+                    self.outbox.push_rest(chunk.slice(n..));
+                    Ok(())
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.queue(chunk.clone(), limit, now),
+                Err(_) => Err(Fault::Gone),
+            };
         }
         self.queue(chunk.clone(), limit, now)
     }
@@ -151,13 +150,13 @@ impl Connection {
     /// Like a direct [`send`](Self::send) of bytes that no other connection shares.
     pub(crate) fn send_own(&mut self, bytes: &[u8], limit: usize, now: u64) -> Result<(), Fault> {
         let mut written = 0;
-        if self.outbox.is_empty() {
-            if let Transport::Socket(socket) = &self.transport {
-                match socket.write(&[IoSlice::new(bytes)]) {
-                    Ok(n) => written = n,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => return Err(Fault::Gone),
-                }
+        if self.outbox.is_empty()
+            && let Transport::Socket(socket) = &self.transport
+        {
+            match socket.write(&[IoSlice::new(bytes)]) {
+                Ok(n) => written = n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Fault::Gone),
             }
         }
         match written {

@@ -50,7 +50,12 @@ impl Shared {
 
     pub(crate) fn hub_ended(&self, mailbox: &Arc<Mailbox>) {
         self.hubs.lock().retain(|hub| !Arc::ptr_eq(hub, mailbox));
-        self.client_left.notify_waiters();
+    }
+
+    pub(crate) fn tell_hubs(&self, post: impl Fn() -> Post) {
+        for hub in self.hubs.lock().iter() {
+            hub.post(post());
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -122,7 +127,8 @@ impl Gateway {
         upgrade::routes(self.clone())
     }
 
-    /// Publishes `event` on `channel`; resolves when the backplane has accepted it.
+    /// Publishes `event` on `channel`; resolves when the backplane has accepted it. While the clients' workers are
+    /// behind with what was published before, it waits for them.
     ///
     /// # Errors
     /// [`BroadcastError::Config`] for an invalid channel or event name, otherwise what the broadcaster says.
@@ -138,6 +144,7 @@ impl Gateway {
                 event.name()
             )));
         }
+        self.shared.upstreams.backlog.room().await;
         self.shared.broadcaster.publish(channel, event).await
     }
 
@@ -184,9 +191,7 @@ impl Gateway {
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        for hub in shared.hubs.lock().iter() {
-            hub.post(Post::CloseAll(CloseCode::Restart));
-        }
+        shared.tell_hubs(|| Post::CloseAll(CloseCode::Restart));
         let all_gone = async {
             loop {
                 let left = shared.client_left.notified();

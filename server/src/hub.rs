@@ -35,6 +35,9 @@ use ulid::Ulid;
 /// How long a peer has to answer a close frame, in milliseconds.
 const CLOSE_TIMEOUT: u64 = 2_000;
 
+/// The same for one that is too slow, and has to read what was sent before it.
+const SLOW_CLOSE_TIMEOUT: u64 = 30_000;
+
 /// A socket is read at most this often in one turn, so that the others get theirs.
 const READS_PER_TURN: usize = 4;
 
@@ -60,6 +63,8 @@ struct State {
     channels: HashMap<Arc<str>, Channel, RandomState>,
     timers: BinaryHeap<Reverse<(u64, Token)>>,
     posts: VecDeque<Post>,
+    /// Sockets that are ready, and wait until there is time for them.
+    unread: Vec<Token>,
     jobs: VecDeque<Job>,
     /// Connections whose outbox is flushed at the end of the turn.
     dirty: Vec<u32>,
@@ -90,6 +95,7 @@ impl Hub {
             channels: HashMap::default(),
             timers: BinaryHeap::new(),
             posts: VecDeque::new(),
+            unread: Vec::new(),
             jobs: VecDeque::new(),
             dirty: Vec::new(),
             effects: VecDeque::new(),
@@ -103,7 +109,7 @@ impl Hub {
         actix_rt::spawn(tokio::task::unconstrained(async move {
             let mut inbox = Inbox::default();
             let mut alarm = Box::pin(sleep(Duration::ZERO));
-            poll_fn(|cx| task.turn(&mut inbox, alarm.as_mut(), cx)).await
+            poll_fn(|cx| task.turn(&mut inbox, alarm.as_mut(), cx)).await;
         }));
         hub
     }
@@ -136,7 +142,8 @@ impl Hub {
         self.state.borrow_mut().poll_outbox(token, cx)
     }
 
-    /// One turn of the hub's task.
+    /// One turn of the hub's task. While events wait to be handed on, sockets are not read: that slows publishers
+    /// down instead of filling memory.
     fn turn(
         self: &Rc<Self>,
         inbox: &mut Inbox,
@@ -144,17 +151,17 @@ impl Hub {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut rounds = 0;
-        while self.mailbox.take(inbox, cx.waker()) {
-            {
+        while self.mailbox.take(inbox, cx.waker()) || self.state.borrow().has_work() {
+            let more = {
                 let mut state = self.state.borrow_mut();
-                let now = state.now();
-                for token in inbox.ready.drain(..) {
-                    state.ready(token, now);
-                }
+                state.unread.append(&mut inbox.ready);
                 state.posts.extend(inbox.posts.drain(..));
+                state.hand_on()
+            };
+            if !more && !self.shared.upstreams.backlog.is_full() {
+                self.state.borrow_mut().read_sockets();
+                self.start_jobs();
             }
-            self.start_jobs();
-            let more = self.state.borrow_mut().hand_on();
             rounds += 1;
             if more || rounds == ROUNDS_PER_TURN {
                 cx.waker().wake_by_ref();
@@ -199,9 +206,16 @@ impl Hub {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        self.shared.clients.fetch_sub(state.connections.len(), Ordering::Relaxed);
         self.shared.hub_ended(&self.mailbox);
+        let state = self.state.get_mut();
+        let mut inbox = Inbox::default();
+        self.mailbox.take(&mut inbox, &noop_waker());
+        let left = state.posts.iter().chain(&inbox.posts).map(Post::bytes).sum();
+        if self.shared.upstreams.backlog.remove(left) {
+            self.shared.tell_hubs(|| Post::Relieved);
+        }
+        self.shared.clients.fetch_sub(state.connections.len(), Ordering::Relaxed);
+        self.shared.client_left.notify_waiters();
     }
 }
 
@@ -209,6 +223,11 @@ impl State {
     /// Milliseconds since the hub started.
     fn now(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
+    }
+
+    /// Whether something is left over from the last turn that can be done now.
+    fn has_work(&self) -> bool {
+        !self.posts.is_empty() || (!self.unread.is_empty() && !self.shared.upstreams.backlog.is_full())
     }
 
     fn queue_limit(&self) -> usize {
@@ -247,6 +266,15 @@ impl State {
         token
     }
 
+    fn read_sockets(&mut self) {
+        let now = self.now();
+        let mut ready = std::mem::take(&mut self.unread);
+        for token in ready.drain(..) {
+            self.ready(token, now);
+        }
+        self.unread = ready;
+    }
+
     /// A socket is ready to be read or written.
     fn ready(&mut self, token: Token, now: u64) {
         if !self.live(token) {
@@ -260,10 +288,10 @@ impl State {
             return self.remove(token.slot);
         }
         let mut buffer = std::mem::take(&mut self.scratch);
-        if let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport {
-            if let Some(mut early) = socket.early() {
-                self.frames(token, &mut early, now);
-            }
+        if let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport
+            && let Some(mut early) = socket.early()
+        {
+            self.frames(token, &mut early, now);
         }
         let mut reads = 0;
         while self.live(token) {
@@ -438,7 +466,7 @@ impl State {
             }
             Done::Authorized { token, ticket, answer } => {
                 self.resume(token, now, |session, effects| {
-                    session.authorized(ticket, answer.as_ref(), effects)
+                    session.authorized(ticket, answer.as_ref(), effects);
                 });
             }
             Done::Published { token, channel, refused } => {
@@ -464,11 +492,16 @@ impl State {
         for token in waiting {
             if live {
                 self.resume(token, now, |_, effects| {
-                    effects.push_back(Effect::Attach { channel: channel.clone() })
+                    effects.push_back(Effect::Attach { channel: channel.clone() });
                 });
             } else {
                 self.resume(token, now, |session, effects| session.attached(&channel, None, effects));
             }
+        }
+        if let Some(Channel::Live { subscribers, .. }) = self.channels.get(&channel)
+            && subscribers.is_empty()
+        {
+            self.channels.remove(&channel);
         }
     }
 
@@ -492,9 +525,13 @@ impl State {
                         self.close(slot, code, now);
                     }
                 }
+                Post::Relieved => {}
             }
         }
         self.flush(now);
+        if self.shared.upstreams.backlog.remove(bytes) {
+            self.shared.tell_hubs(|| Post::Relieved);
+        }
         !self.posts.is_empty()
     }
 
@@ -574,24 +611,26 @@ impl State {
         if connection.phase != Phase::Open {
             return;
         }
+        let mut patience = CLOSE_TIMEOUT;
         if code == CloseCode::TooSlow {
             connection.outbox.drop_unsent();
+            patience = SLOW_CLOSE_TIMEOUT;
         }
         let mut frame = BytesMut::new();
         wire::put_close_code(&mut frame, code);
-        self.say_goodbye(slot, &frame, false, now);
+        self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + patience, answered: false }, now);
     }
 
     /// The peer has closed: it is answered with its own code.
     fn answer_close(&mut self, slot: u32, code: Option<u16>, now: u64) {
         let mut frame = BytesMut::new();
         wire::put_close(&mut frame, code.unwrap_or(CloseCode::Normal.code()), "");
-        self.say_goodbye(slot, &frame, true, now);
+        self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + CLOSE_TIMEOUT, answered: true }, now);
     }
 
-    fn say_goodbye(&mut self, slot: u32, frame: &[u8], answered: bool, now: u64) {
+    fn say_goodbye(&mut self, slot: u32, frame: &[u8], phase: Phase, now: u64) {
         let connection = &mut self.connections[slot as usize];
-        connection.phase = Phase::Closing { deadline: now + CLOSE_TIMEOUT, answered };
+        connection.phase = phase;
         connection.session.end(&mut self.effects);
         let sent = connection.send_own(frame, usize::MAX, now);
         self.apply(slot, now);

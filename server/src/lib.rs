@@ -10,6 +10,7 @@
 
 mod api;
 mod auth;
+mod backlog;
 mod broadcaster;
 mod config;
 mod connection;

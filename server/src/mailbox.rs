@@ -26,6 +26,18 @@ pub(crate) enum Post {
     Event { channel: Arc<str>, frame: Bytes },
     /// Close every connection.
     CloseAll(CloseCode),
+    /// The gateway's backlog is no longer full.
+    Relieved,
+}
+
+impl Post {
+    /// What it adds to the backlog.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Event { frame, .. } => frame.len(),
+            Self::CloseAll(_) | Self::Relieved => 0,
+        }
+    }
 }
 
 /// What waits for a hub. Filled from anywhere, emptied by the hub's own task.
@@ -37,8 +49,7 @@ pub(crate) struct Mailbox {
     awake: AtomicBool,
 }
 
-/// Unbounded, because the hub empties it whole each time that it runs, and it runs before its worker thread does
-/// anything else that could fill it.
+/// Bounded by the gateway's [`Backlog`](crate::backlog::Backlog): while that is full, publishers are not read.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     pub(crate) posts: Vec<Post>,

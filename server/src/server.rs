@@ -10,7 +10,7 @@ use crate::{
 };
 use actix_codec::{Encoder, Framed};
 use actix_http::{
-    HttpService, Request,
+    ConnectionType, HttpService, Request,
     body::{self, BodySize, MessageBody},
     h1,
 };
@@ -190,7 +190,8 @@ fn hand_over(
 
 /// Answers a request that asked for an upgrade and does not get it, and closes.
 async fn refuse(framed: Framed<TcpStream, h1::Codec>, response: actix_web::HttpResponse) -> io::Result<()> {
-    let (response, body) = response.into_parts();
+    let (mut response, body) = response.into_parts();
+    response.head_mut().set_connection_type(ConnectionType::Close);
     let body: Bytes =
         body::to_bytes_limited(body, MAX_REFUSAL).await.ok().and_then(Result::ok).unwrap_or_default();
     let mut parts = framed.into_parts();

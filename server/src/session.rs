@@ -140,7 +140,7 @@ impl Session {
             Some(ClientFrame::Sub { channel, .. }) => self.subscribe(&channel, effects),
             Some(ClientFrame::Unsub { channel }) => self.unsubscribe(&channel, effects),
             Some(ClientFrame::Pub { channel, event, data, .. }) => {
-                self.publish(channel, event, data, effects)
+                self.publish(channel, event, data, effects);
             }
             Some(ClientFrame::Pong) => {}
             _ => effects.push_back(Effect::Dropped),

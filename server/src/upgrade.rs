@@ -63,6 +63,7 @@ fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::R
         let _session = session;
         while let Some(message) = stream.recv().await {
             hub.receive(token, message.map(frame));
+            hub.shared.upstreams.backlog.room().await;
         }
         hub.gone(token);
     });

@@ -2,6 +2,7 @@
 
 use crate::{
     BroadcastError, Broadcaster, Delivery, Sink,
+    backlog::Backlog,
     broadcaster::Subscription,
     mailbox::{Mailbox, Post},
     wire,
@@ -25,6 +26,7 @@ const MSG_OVERHEAD: usize = 80;
 #[derive(Default)]
 pub(crate) struct Upstreams {
     channels: Mutex<HashMap<Arc<str>, Arc<Upstream>, RandomState>>,
+    pub(crate) backlog: Arc<Backlog>,
 }
 
 struct Upstream {
@@ -39,6 +41,7 @@ struct Upstream {
 pub(crate) struct Route {
     hubs: RwLock<Vec<Arc<Mailbox>>>,
     subscribers: AtomicUsize,
+    backlog: Arc<Backlog>,
 }
 
 impl Route {
@@ -60,6 +63,7 @@ impl Route {
         };
         let size = channel.len() + event.name().len() + event.data().as_str().len() + MSG_OVERHEAD;
         let frame = wire::text(size, |out| frame.encode(out));
+        self.backlog.add(frame.len() * hubs.len());
         for hub in hubs.iter() {
             hub.post(Post::Event { channel: channel.clone(), frame: frame.clone() });
         }
@@ -86,8 +90,9 @@ impl Upstreams {
         let upstream = {
             let mut channels = self.channels.lock();
             let upstream = channels.entry(channel.clone()).or_insert_with(|| {
+                let route = Route { backlog: self.backlog.clone(), ..Route::default() };
                 Arc::new(Upstream {
-                    route: Arc::default(),
+                    route: Arc::new(route),
                     members: AtomicUsize::new(0),
                     subscription: OnceCell::new(),
                 })
