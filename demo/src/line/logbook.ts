@@ -19,11 +19,18 @@ const LIMIT = 60
 export class Logbook {
   readonly entries: Entry[] = []
   readonly written = new Signal<Entry>()
+  #wasOpen = false
 
   constructor(line: Line) {
     const { client, wire } = line
-    client.on('open', () => this.#write('good', client.id ? `Open, as ${client.id}` : 'Open'))
-    client.on('close', ({ code }) => this.#write('bad', `The socket closed, code ${code}`))
+    client.on('open', () => {
+      this.#wasOpen = true
+      this.#write('good', client.id ? `Open, as ${client.id}` : 'Open')
+    })
+    client.on('close', ({ code }) => {
+      this.#write('bad', this.#wasOpen ? `The socket closed, code ${code}` : `No answer, code ${code}`)
+      this.#wasOpen = false
+    })
     client.on('reconnecting', ({ attempt, delayMs }) => {
       this.#write('note', `Attempt ${attempt} in ${milliseconds(delayMs)}`)
     })

@@ -149,8 +149,9 @@ function spoken(message: Message, all: Message[]): HTMLElement {
 
 function tellFate(line: HTMLElement, { state }: Message): void {
   line.querySelector('.chat-fate')?.remove()
-  if (state === 'sending') line.append(element('span', { class: 'chat-fate' }, 'waiting for the gateway'))
-  else if (state !== 'delivered') {
+  if (typeof state === 'object') {
     line.append(element('span', { class: 'chat-fate chat-refused' }, `not delivered: ${state.refused}`))
+  } else if (state === 'sending') {
+    line.append(element('span', { class: 'chat-fate' }, 'waiting for the gateway'))
   }
 }

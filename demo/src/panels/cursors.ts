@@ -17,6 +17,8 @@ export interface CursorPlace {
 
 const STALE_MS = 4000
 const GONE_MS = 15_000
+/** Beyond this many, new cursors are not drawn. */
+const CROWD = 100
 /** Pixels to the right of a cursor below which its name goes to the left. */
 const LABEL_ROOM = 180
 
@@ -27,7 +29,8 @@ export class Cursors {
   constructor(private readonly layer: HTMLElement) {}
 
   move(tab: string, { from, colour, x, y }: CursorPlace): void {
-    const cursor = this.#cursors.get(tab) ?? this.#place(tab)
+    const cursor = this.#cursors.get(tab) ?? (this.#cursors.size < CROWD ? this.#place(tab) : undefined)
+    if (!cursor) return
     const looks = `${colour} ${from}`
     if (cursor.looks !== looks) {
       cursor.looks = looks

@@ -18,7 +18,7 @@ export function latency(pulse: Pulse, tide: Tide): HTMLElement {
   const canvas = new SharpCanvas(plot, (sheet) => draw(sheet, pulse.samples, tide))
   every(100, () => canvas.request())
   const update = (): void => {
-    newest.textContent = precise(pulse.samples.at(-1)?.roundTrip)
+    newest.textContent = pulse.refused ? '–' : precise(pulse.samples.at(-1)?.roundTrip)
     const sorted = pulse.samples.map(({ roundTrip }) => roundTrip).sort((a, b) => a - b)
     spread.textContent = pulse.refused
       ? `Not measured: ${pulse.refused}.`

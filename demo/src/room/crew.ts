@@ -10,6 +10,9 @@ export interface Mate extends Sender {
 /** A mate that is silent this long is gone: more than the minute to which browsers throttle hidden tabs. */
 const GONE_AFTER_MS = 80_000
 
+/** Beyond this many, newcomers are not shown: a script could invent any number. */
+const CROWD = 100
+
 /** The other tabs in a room, known from what they publish. */
 export class Crew {
   readonly changed = new Signal<void>()
@@ -23,6 +26,7 @@ export class Crew {
     const { tab } = sender
     if (tab === undefined) return
     const known = this.#mates.get(tab)
+    if (!known && this.#mates.size >= CROWD) return
     this.#mates.set(tab, { ...sender, tab, seen: Date.now() })
     if (known?.from !== sender.from || known.colour !== sender.colour) this.changed.emit()
   }

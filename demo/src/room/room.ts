@@ -10,8 +10,8 @@ export interface Message extends Sender {
   at: number
   text: string
   mine: boolean
-  /** `sending` until the own event has come back. */
-  state: 'sending' | 'delivered' | { refused: string }
+  /** `sending` in the outbox, `sent` once it has left, `delivered` once the own event has come back. */
+  state: 'sending' | 'sent' | 'delivered' | { refused: string }
   key: string
 }
 
@@ -96,6 +96,7 @@ export class Room {
     this.#keep(message)
     void channel.publish('chat', { ...this.#sender(), text, key }).then((result) => {
       if (!result.ok) this.#settle(message, { refused: result.reason })
+      else if (message.state === 'sending') this.#settle(message, 'sent')
     })
   }
 
@@ -181,7 +182,8 @@ export class Room {
   #refuse(reason: string): void {
     this.#muted = true
     for (const message of this.messages) {
-      if (message.state === 'sending') this.#settle(message, { refused: reason })
+      const underWay = message.state === 'sending' || message.state === 'sent'
+      if (underWay) this.#settle(message, { refused: reason })
     }
     this.refused.emit(reason)
   }
