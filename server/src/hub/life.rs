@@ -1,0 +1,172 @@
+//! How a connection begins, what its timers do, and how it ends.
+
+use super::State;
+use crate::{
+    connection::{Connection, Phase, Transport},
+    job::{Identify, Job},
+    mailbox::{Mailbox, Token},
+    session::{Effect, Session},
+    wire,
+};
+use bytes::BytesMut;
+use std::{
+    cmp::Reverse,
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+    time::{Duration, Instant},
+};
+use tidings_protocol::CloseCode;
+use ulid::Ulid;
+
+/// How long a peer has to answer a close frame, in milliseconds.
+const CLOSE_TIMEOUT: u64 = 2_000;
+
+/// The same for one that is too slow, and has to read what was sent before it.
+const SLOW_CLOSE_TIMEOUT: u64 = 30_000;
+
+impl State {
+    pub(super) fn open(
+        &mut self,
+        transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
+        head: &[u8],
+        identify: Identify,
+    ) -> Token {
+        let now = self.now();
+        self.generation = self.generation.wrapping_add(1);
+        let token = Token { slot: self.connections.vacant_key() as u32, generation: self.generation };
+        let transport = transport(token, &self.mailbox);
+        let session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
+        self.connections.insert(Connection::new(token.generation, session, transport, now));
+        self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        self.reply.extend_from_slice(head);
+        self.apply(token.slot, now);
+        self.jobs.push_back(Job::Identify { token, answer: identify });
+        if self.live(token) {
+            self.schedule(token.slot);
+        }
+        // What came early is read, and the socket's waker is set.
+        self.mailbox.ready(token);
+        token
+    }
+
+    /// Starts to close: what was not begun is not sent, when the client is too slow for it.
+    pub(super) fn close(&mut self, slot: u32, code: CloseCode, now: u64) {
+        let connection = &mut self.connections[slot as usize];
+        if connection.phase != Phase::Open {
+            return;
+        }
+        let mut patience = CLOSE_TIMEOUT;
+        if code == CloseCode::TooSlow {
+            connection.outbox.drop_unsent();
+            patience = SLOW_CLOSE_TIMEOUT;
+        }
+        let mut frame = BytesMut::new();
+        wire::put_close_code(&mut frame, code);
+        self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + patience, answered: false }, now);
+    }
+
+    /// The peer has closed: it is answered with its own code.
+    pub(super) fn answer_close(&mut self, slot: u32, code: Option<u16>, now: u64) {
+        let mut frame = BytesMut::new();
+        wire::put_close(&mut frame, code.unwrap_or(CloseCode::Normal.code()), "");
+        self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + CLOSE_TIMEOUT, answered: true }, now);
+    }
+
+    pub(super) fn say_goodbye(&mut self, slot: u32, frame: &[u8], phase: Phase, now: u64) {
+        let connection = &mut self.connections[slot as usize];
+        connection.phase = phase;
+        connection.session.end(&mut self.effects);
+        let sent = connection.send_own(frame, usize::MAX, now);
+        self.apply(slot, now);
+        if sent.is_err() || self.finished(slot) {
+            return self.remove(slot);
+        }
+        self.schedule(slot);
+    }
+
+    /// Whether all is said: the peer has closed, and has all that it gets. A response's body ends by itself.
+    pub(super) fn finished(&self, slot: u32) -> bool {
+        let connection = &self.connections[slot as usize];
+        matches!(connection.phase, Phase::Closing { answered: true, .. }) && connection.outbox.is_empty()
+    }
+
+    pub(super) fn remove_if_live(&mut self, token: Token) {
+        if self.live(token) {
+            self.remove(token.slot);
+        }
+    }
+
+    /// The one end of every connection.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let mut connection = self.connections.remove(slot as usize);
+        self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+        self.shared.client_left.notify_waiters();
+        if let Transport::Body(waker) = &mut connection.transport {
+            waker.take().into_iter().for_each(Waker::wake);
+        }
+        self.effects.clear();
+        connection.session.end(&mut self.effects);
+        while let Some(effect) = self.effects.pop_front() {
+            if let Effect::Detach { channel, slot: place } = effect {
+                self.detach(slot, &channel, place);
+            }
+        }
+    }
+
+    /// When the connection wants to be looked at next.
+    pub(super) fn deadline(&self, slot: u32) -> u64 {
+        let connection = &self.connections[slot as usize];
+        match connection.phase {
+            Phase::Closing { deadline, .. } => deadline,
+            Phase::Open if connection.outbox.is_empty() => connection.session.deadline().unwrap_or(u64::MAX),
+            Phase::Open => {
+                let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
+                connection.session.deadline().unwrap_or(u64::MAX).min(connection.moved_at + stall)
+            }
+        }
+    }
+
+    pub(super) fn schedule(&mut self, slot: u32) {
+        let at = self.deadline(slot);
+        let connection = &mut self.connections[slot as usize];
+        if at < connection.timer_at {
+            connection.timer_at = at;
+            self.timers.push(Reverse((at, Token { slot, generation: connection.generation })));
+        }
+    }
+
+    /// Looks at every connection whose time has come; when the next one's does.
+    pub(super) fn tick(&mut self) -> Option<Instant> {
+        loop {
+            let &Reverse((at, token)) = self.timers.peek()?;
+            let now = self.now();
+            if at > now {
+                return Some(self.started + Duration::from_millis(at));
+            }
+            self.timers.pop();
+            if self.live(token) && self.connections[token.slot as usize].timer_at == at {
+                self.connections[token.slot as usize].timer_at = u64::MAX;
+                self.look_at(token, now);
+            }
+        }
+    }
+
+    pub(super) fn look_at(&mut self, token: Token, now: u64) {
+        let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
+        let connection = &mut self.connections[token.slot as usize];
+        match connection.phase {
+            Phase::Closing { deadline, .. } if now >= deadline => return self.remove(token.slot),
+            Phase::Closing { .. } => {}
+            Phase::Open if !connection.outbox.is_empty() && now >= connection.moved_at + stall => {
+                return self.close(token.slot, CloseCode::TooSlow, now);
+            }
+            Phase::Open => {
+                connection.session.tick(now, &mut self.effects);
+                self.apply(token.slot, now);
+            }
+        }
+        if self.live(token) {
+            self.schedule(token.slot);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What clients get: fan-out, bursts, and what a slow socket leaves for later.
+
+use super::{State, channels::Channel};
+use crate::{
+    connection::{Fault, Transport},
+    mailbox::{Post, Token},
+};
+use bytes::{Bytes, BytesMut};
+use std::task::{Context, Poll};
+use tidings_protocol::CloseCode;
+
+/// A turn hands on at most this share of a connection's queue, so that a burst does not fill the queue of a
+/// client that keeps up.
+const QUEUE_SHARE_PER_TURN: usize = 4;
+
+impl State {
+    pub(super) fn poll_outbox(&mut self, token: Token, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if !self.live(token) {
+            return Poll::Ready(None);
+        }
+        let now = self.now();
+        let connection = &mut self.connections[token.slot as usize];
+        if let Some(bytes) = connection.outbox.take() {
+            connection.moved_at = now;
+            return Poll::Ready(Some(bytes));
+        }
+        if self.finished(token.slot) {
+            self.remove(token.slot);
+            return Poll::Ready(None);
+        }
+        if let Transport::Body(waker) = &mut self.connections[token.slot as usize].transport {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// What follows from an attempt to send.
+    pub(super) fn sent(&mut self, slot: u32, sent: Result<(), Fault>, now: u64) {
+        match sent {
+            Ok(()) if self.connections[slot as usize].outbox.is_empty() => {}
+            Ok(()) => self.schedule(slot),
+            Err(Fault::Full) => self.close(slot, CloseCode::TooSlow, now),
+            Err(Fault::Gone) => self.remove(slot),
+        }
+    }
+
+    /// Writes what was queued in this turn.
+    pub(super) fn flush(&mut self, now: u64) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            // Between queueing and now the connection may have gone, and its slot to another one.
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            connection.dirty = false;
+            let flushed = connection.flush(now);
+            self.sent(slot, flushed, now);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Hands posted events to their subscribers; whether some are left for the next turn.
+    pub(super) fn hand_on(&mut self) -> bool {
+        let now = self.now();
+        let share = self.queue_limit() / QUEUE_SHARE_PER_TURN;
+        let mut bytes = 0;
+        while bytes <= share {
+            let Some(post) = self.posts.pop_front() else { break };
+            match post {
+                Post::Event { channel, frame } => {
+                    let chunk = self.burst(&channel, frame, share);
+                    bytes += chunk.len();
+                    let direct = self.posts.is_empty() && self.dirty.is_empty();
+                    self.fan_out(&channel, &chunk, direct, now);
+                }
+                Post::CloseAll(code) => {
+                    let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
+                    for slot in slots {
+                        self.close(slot, code, now);
+                    }
+                }
+                Post::Relieved => {}
+            }
+        }
+        self.flush(now);
+        if self.shared.upstreams.backlog.remove(bytes) {
+            self.shared.tell_hubs(|| Post::Relieved);
+        }
+        !self.posts.is_empty()
+    }
+
+    /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers.
+    pub(super) fn burst(&mut self, channel: &str, first: Bytes, limit: usize) -> Bytes {
+        let mut joined = BytesMut::new();
+        while let Some(Post::Event { channel: next, frame }) = self.posts.front() {
+            if **next != *channel || first.len() + joined.len() + frame.len() > limit {
+                break;
+            }
+            if joined.is_empty() {
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(frame);
+            self.posts.pop_front();
+        }
+        if joined.is_empty() { first } else { joined.freeze() }
+    }
+
+    pub(super) fn fan_out(&mut self, channel: &str, chunk: &Bytes, direct: bool, now: u64) {
+        let limit = self.queue_limit();
+        let Some(Channel::Live { subscribers, .. }) = self.channels.get(channel) else { return };
+        let mut faults = Vec::new();
+        for (_, &slot) in subscribers {
+            let connection = &mut self.connections[slot as usize];
+            let waited = !connection.outbox.is_empty();
+            match connection.send(chunk, direct, limit, now) {
+                Ok(()) if waited || connection.outbox.is_empty() || connection.dirty => {}
+                Ok(()) => {
+                    connection.dirty = true;
+                    self.dirty.push(slot);
+                }
+                Err(fault) => faults.push((slot, fault)),
+            }
+        }
+        for (slot, fault) in faults {
+            self.sent(slot, Err(fault), now);
+        }
+    }
+}
