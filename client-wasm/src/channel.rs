@@ -8,54 +8,48 @@ use crate::{
     promise::{Deferred, Ready},
 };
 use js_sys::{Function, JsString, Object, Promise, WeakRef};
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
-use tidings_client_core::{ChannelId, ChannelState, State};
+use std::{cell::Cell, rc::Rc};
+use tidings_client_core::{ChannelState, State};
 use wasm_bindgen::prelude::*;
 
 /// A channel from `channel()` to `leave()`.
 pub(crate) struct Channel {
     pub(crate) name: JsString,
-    pub(crate) id: ChannelId,
     pub(crate) ready: Ready,
     listeners: Listeners,
     left: Cell<bool>,
     /// The handle that the application has, so that it gets the same one again.
-    handle: RefCell<Option<WeakRef>>,
+    handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
-    refusal: RefCell<JsString>,
+    refusal: Cell<JsValue>,
 }
 
 impl Channel {
-    pub(crate) fn new(name: JsString, id: ChannelId) -> Self {
+    pub(crate) fn new(name: JsString) -> Self {
         Self {
             name,
-            id,
             ready: Ready::default(),
             listeners: Listeners::new(),
             left: Cell::new(false),
-            handle: RefCell::default(),
-            refusal: RefCell::default(),
+            handle: Cell::default(),
+            refusal: Cell::default(),
         }
-    }
-
-    pub(crate) fn is_left(&self) -> bool {
-        self.left.get()
     }
 
     pub(crate) fn deliver(&self, event: &JsString, data: &JsValue, report: impl Fn(JsValue)) {
         self.listeners.emit(event, data, || !self.left.get(), report);
     }
 
-    pub(crate) fn deny(&self, reason: &JsString) {
-        self.refusal.replace(reason.clone());
+    pub(crate) fn deny(&self, reason: JsString) {
+        self.refusal.set(reason.into());
         self.ready.reject(|| self.denied_error());
     }
 
     fn denied_error(&self) -> JsValue {
-        errors::failure(&self.refusal.borrow(), "the gateway refused the channel")
+        let reason = self.refusal.take();
+        let error = errors::failure(&reason, "the gateway refused the channel");
+        self.refusal.set(reason);
+        error
     }
 
     /// No event reaches its listeners any more; whoever waits for it is told `code`.
@@ -67,11 +61,17 @@ impl Channel {
 
     /// The handle of this channel in JavaScript: the same one while the application holds it.
     pub(crate) fn handle(self: &Rc<Self>, client: &Rc<Client>) -> JsValue {
-        if let Some(handle) = self.handle.borrow().as_ref().and_then(WeakRef::deref) {
-            return handle.into();
-        }
-        let handle: JsValue = BroadcastChannel { client: client.clone(), channel: self.clone() }.into();
-        self.handle.replace(Some(WeakRef::new(handle.unchecked_ref::<Object>())));
+        let known = self.handle.take();
+        let (handle, weak) = match known.as_ref().and_then(WeakRef::deref) {
+            Some(handle) => (handle.into(), known),
+            None => {
+                let handle: JsValue =
+                    BroadcastChannel { client: client.clone(), channel: self.clone() }.into();
+                let weak = WeakRef::new(handle.unchecked_ref::<Object>());
+                (handle, Some(weak))
+            }
+        };
+        self.handle.set(weak);
         handle
     }
 }
@@ -98,7 +98,7 @@ impl BroadcastChannel {
     /// `subscribing`, `subscribed`, `denied` or `left`.
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> JsValue {
-        match self.client.channel_state(&self.channel) {
+        match self.channel_state() {
             Some(ChannelState::Subscribing) => "subscribing",
             Some(ChannelState::Subscribed) => "subscribed",
             Some(ChannelState::Denied) => "denied",
@@ -112,7 +112,7 @@ impl BroadcastChannel {
         let event = errors::name("event", event)?;
         let handler = errors::function("handler", handler)?;
         let listeners = &self.channel.listeners;
-        Ok(if event == "*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
+        Ok(if event == *"*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
     }
 
     /// Publishes an event. The promise tells what became of it and is never rejected.
@@ -128,22 +128,26 @@ impl BroadcastChannel {
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
     /// gateway's reason, `left` or `disconnected`.
     pub fn ready(&self) -> Promise {
-        match self.client.channel_state(&self.channel) {
+        match self.channel_state() {
             Some(ChannelState::Subscribed) => Promise::resolve(&JsValue::UNDEFINED),
             Some(ChannelState::Denied) => Promise::reject(&self.channel.denied_error()),
             None => Promise::reject(&left_error("left")),
-            Some(ChannelState::Subscribing) if self.client.ask(|core| core.state()) == State::Closed => {
-                Promise::reject(&closed_error())
-            }
-            Some(ChannelState::Subscribing) => self.channel.ready.wait(),
+            _ if self.client.state() == State::Closed => Promise::reject(&closed_error()),
+            _ => self.channel.ready.wait(),
         }
     }
 
     /// Leaves the channel: its listeners hear nothing from here on.
     pub fn leave(&self) {
-        if !self.channel.is_left() {
+        if !self.channel.left.get()
+            && let Some(id) = self.client.find(&self.channel.name)
+        {
             self.channel.close("left");
-            self.client.act(|core, now| core.leave(now, self.channel.id));
+            self.client.act(|core, now| core.leave(now, id));
         }
+    }
+
+    fn channel_state(&self) -> Option<ChannelState> {
+        if self.channel.left.get() { None } else { self.client.channel_state(&self.channel) }
     }
 }

@@ -37,13 +37,13 @@ impl BroadcastClient {
     /// Whether the gateway has welcomed this client.
     #[wasm_bindgen(getter)]
     pub fn connected(&self) -> bool {
-        self.client.ask(|core| core.state()) == State::Open
+        self.client.state() == State::Open
     }
 
     /// `idle`, `connecting`, `open` or `closed`.
     #[wasm_bindgen(getter)]
     pub fn state(&self) -> JsValue {
-        state_name(self.client.ask(|core| core.state())).into()
+        state_name(self.client.state()).into()
     }
 
     /// Connects, unless it is connected or trying.
@@ -67,7 +67,7 @@ impl BroadcastClient {
     /// A promise for the next `welcome`; resolved when there is a connection. It is rejected with an error whose
     /// `code` is `disconnected` when the client is closed.
     pub fn ready(&self) -> Promise {
-        match self.client.ask(|core| core.state()) {
+        match self.client.state() {
             State::Open => Promise::resolve(&JsValue::UNDEFINED),
             State::Closed => Promise::reject(&closed_error()),
             _ => self.client.ready.wait(),

@@ -4,7 +4,7 @@ use crate::{
     channel::Channel,
     errors,
     frames::{Frames, Publish},
-    js,
+    js::{self, Record},
     listeners::Listeners,
     page::Page,
     promise::Ready,
@@ -22,7 +22,7 @@ use tidings_client_core::{
 };
 use wasm_bindgen::prelude::*;
 
-pub(crate) type ClientCore = Core<JsString, JsValue, Publish>;
+pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
 
 /// One client. While it is connected or trying, its socket, its timer and the page's events each hold it; when it
 /// closes, it lets go of all three.
@@ -31,18 +31,40 @@ pub(crate) struct Client {
     pub(crate) frames: Frames,
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
-    core: RefCell<ClientCore>,
-    clock: RefCell<Clock>,
     /// From a channel's name to its number, for as long as the core knows the channel.
     names: Map,
-    /// By the channel's number.
-    channels: RefCell<Vec<Option<Rc<Channel>>>>,
-    socket: RefCell<Option<Socket>>,
-    /// The timer and what it was set for.
-    timer: RefCell<Option<(u64, Timeout)>>,
-    page: RefCell<Option<Page>>,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
+    inner: RefCell<Inner>,
+}
+
+/// What changes. It is never borrowed while the application's code runs.
+struct Inner {
+    core: ClientCore,
+    clock: Clock,
+    socket: Option<Socket>,
+    /// The timer and what it was set for.
+    timer: Option<(u64, Timeout)>,
+    page: Option<Page>,
+}
+
+impl Inner {
+    fn now(&mut self) -> u64 {
+        self.clock.read(Date::now() as u64)
+    }
+
+    /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
+    fn set_timer(&mut self, client: &Rc<Client>) {
+        self.timer = match (self.core.deadline(), &self.timer) {
+            (None, _) => None,
+            (Some(deadline), Some((due, _))) if *due <= deadline => return,
+            (Some(due), _) => {
+                let client = client.clone();
+                let delay = due.saturating_sub(self.now()).min(i32::MAX as u64);
+                Some((due, Timeout::new(delay as u32, move || client.fire())))
+            }
+        };
+    }
 }
 
 impl Client {
@@ -52,85 +74,80 @@ impl Client {
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            core: RefCell::new(Core::new(options, Math::random)),
-            clock: RefCell::default(),
             names: Map::new(),
-            channels: RefCell::default(),
-            socket: RefCell::default(),
-            timer: RefCell::default(),
-            page: RefCell::default(),
             driving: Cell::new(false),
+            inner: RefCell::new(Inner {
+                core: Core::new(options, Math::random),
+                clock: Clock::default(),
+                socket: None,
+                timer: None,
+                page: None,
+            }),
         })
     }
 
-    fn now(&self) -> u64 {
-        self.clock.borrow_mut().read(Date::now() as u64)
+    /// Tells the core something.
+    fn tell(&self, input: impl FnOnce(&mut ClientCore, u64)) {
+        let mut inner = self.inner.borrow_mut();
+        let now = inner.now();
+        input(&mut inner.core, now);
     }
 
     /// Tells the core something and does what follows.
-    pub(crate) fn act<R>(self: &Rc<Self>, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
-        let now = self.now();
-        let result = input(&mut self.core.borrow_mut(), now);
+    pub(crate) fn act(self: &Rc<Self>, input: impl FnOnce(&mut ClientCore, u64)) {
+        self.tell(input);
         self.drive();
-        result
     }
 
     /// Asks the core something.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&ClientCore) -> R) -> R {
-        question(&self.core.borrow())
+        question(&self.inner.borrow().core)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.ask(Core::state)
     }
 
     pub(crate) fn connect(self: &Rc<Self>) {
-        if self.page.borrow().is_none() {
-            *self.page.borrow_mut() = Some(Page::listen(self.clone()));
+        let unwatched = self.inner.borrow().page.is_none();
+        if unwatched {
+            let page = Page::listen(self.clone());
+            self.inner.borrow_mut().page = Some(page);
             for change in Page::now() {
-                self.act(|core, now| core.page(now, change));
+                self.tell(|core, now| core.page(now, change));
             }
         }
         self.act(|core, now| core.connect(now));
     }
 
     pub(crate) fn disconnect(self: &Rc<Self>) {
-        let channels: Vec<_> = self.channels.borrow().iter().flatten().cloned().collect();
-        for channel in channels {
-            channel.close(reason::DISCONNECTED);
-        }
+        self.ask(|core| core.channels().for_each(|channel| channel.close(reason::DISCONNECTED)));
         self.act(|core, _| core.disconnect());
     }
 
     /// The channel of this name.
     pub(crate) fn channel(self: &Rc<Self>, name: &JsString) -> Rc<Channel> {
         let known = self.find(name);
-        if let Some(id) = known
-            && let Some(channel) = self.at(id)
-            && !channel.is_left()
-        {
+        if let Some(channel) = known.and_then(|id| self.ask(|core| core.channel(id).cloned())) {
             return channel;
         }
-        let id = self.core.borrow_mut().subscribe(known, name.clone());
-        let channel = Rc::new(Channel::new(name.clone(), id));
-        let index = id.0 as usize;
-        let mut channels = self.channels.borrow_mut();
-        if channels.len() <= index {
-            channels.resize(index + 1, None);
-        }
-        channels[index] = Some(channel.clone());
-        drop(channels);
-        self.names.set(name, &id.0.into());
+        let channel = Rc::new(Channel::new(name.clone()));
+        self.tell(|core, _| {
+            let id = core.subscribe(known, channel.clone());
+            self.names.set(name, &id.0.into());
+        });
         self.drive();
         channel
     }
 
-    fn find(&self, name: &JsString) -> Option<ChannelId> {
+    pub(crate) fn find(&self, name: &JsString) -> Option<ChannelId> {
         self.names.get(name).as_f64().map(|number| ChannelId(number as u32))
     }
 
-    fn at(&self, id: ChannelId) -> Option<Rc<Channel>> {
-        self.channels.borrow().get(id.0 as usize)?.clone()
-    }
-
+    /// The state of a channel that was not left.
     pub(crate) fn channel_state(&self, channel: &Channel) -> Option<ChannelState> {
-        if channel.is_left() { None } else { self.ask(|core| core.channel_state(channel.id)) }
+        let id = self.find(&channel.name)?;
+        self.ask(|core| core.channel_state(id))
     }
 
     pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, data: &JsValue) {
@@ -139,173 +156,138 @@ impl Client {
     }
 
     pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) {
-        self.socket.take();
+        self.inner.borrow_mut().socket = None;
         self.act(|core, now| core.closed(now, socket, closed));
+    }
+
+    fn fire(self: &Rc<Self>) {
+        let timer = self.inner.borrow_mut().timer.take();
+        if let Some((due, _)) = timer {
+            self.act(|core, now| core.timer(now, due));
+        }
     }
 
     /// Calls a method of the application's logger.
     pub(crate) fn log(&self, level: &str, message: &str, detail: &JsValue) -> bool {
-        let logger = &self.settings.logger;
-        let method = js::property(logger, level);
-        let logs = method.is_function();
-        if logs {
-            // A logger that throws has nowhere to say so.
-            let _ = method.unchecked_into::<Function>().call2(logger, &message.into(), detail);
-        }
-        logs
+        call_logger(&self.settings.logger, level, message, detail)
     }
 
     /// Reports what a listener threw.
     pub(crate) fn report(&self, exception: &JsValue) {
         const MESSAGE: &str = "a listener threw";
         if !self.log("error", MESSAGE, exception) {
-            let console = js::property(&js_sys::global(), "console");
-            let error = js::property(&console, "error");
-            if error.is_function() {
-                let _ = error.unchecked_into::<Function>().call2(&console, &MESSAGE.into(), exception);
-            }
+            call_logger(&js::property(&js::global(), "console"), "error", MESSAGE, exception);
         }
     }
 
-    fn emit(&self, event: &'static str, data: &JsValue) {
+    fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
+        let data = data.as_ref();
         self.log("debug", event, data);
         self.listeners.emit(&event.into(), data, || true, |exception| self.report(&exception));
     }
 
-    pub(crate) fn drive(self: &Rc<Self>) {
+    fn drive(self: &Rc<Self>) {
         if self.driving.replace(true) {
             return;
         }
         loop {
-            let effect = self.core.borrow_mut().poll();
+            let effect = self.inner.borrow_mut().core.poll();
             match effect {
                 Some(effect) => self.perform(effect),
                 None => break,
             }
         }
         self.driving.set(false);
-        self.set_timer();
+        self.inner.borrow_mut().set_timer(self);
     }
 
-    /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
-    fn set_timer(self: &Rc<Self>) {
-        let deadline = self.ask(Core::deadline);
-        let set_for = self.timer.borrow().as_ref().map(|(due, _)| *due);
-        let timer = match (deadline, set_for) {
-            (None, _) => None,
-            (Some(deadline), Some(due)) if due <= deadline => return,
-            (Some(due), _) => {
-                let client = self.clone();
-                let delay = due.saturating_sub(self.now()).min(i32::MAX as u64);
-                Some((due, Timeout::new(delay as u32, move || client.fire())))
-            }
-        };
-        self.timer.replace(timer);
-    }
-
-    fn fire(self: &Rc<Self>) {
-        if let Some((due, _)) = self.timer.take() {
-            self.act(|core, now| core.timer(now, due));
-        }
-    }
-
-    fn perform(self: &Rc<Self>, effect: Effect<JsString, JsValue, Publish>) {
+    fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
             Effect::Deliver { channel, event, data } => {
-                if let Some(channel) = self.at(channel) {
-                    channel.deliver(&event, &data, |exception| self.report(&exception));
-                }
+                channel.deliver(&event, &data, |exception| self.report(&exception));
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Dropped { frame, reason } => {
-                frame.outcome.resolve(&js::object(&[("ok", JsValue::FALSE), ("reason", reason.into())]));
+                frame.outcome.resolve(Record::new().with("ok", false).with("reason", reason).as_ref());
             }
             Effect::Connect { socket } => match Socket::open(self, socket) {
-                Ok(opened) => {
-                    self.socket.replace(Some(opened));
-                }
+                Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
                 Err(exception) => {
-                    let now = self.now();
-                    self.core.borrow_mut().failed(now, socket, errors::message(&exception));
+                    self.tell(|core, now| core.failed(now, socket, errors::message(&exception)));
                 }
             },
             Effect::Close { code, reason } => {
-                if let Some(socket) = self.socket.take() {
+                let socket = self.inner.borrow_mut().socket.take();
+                if let Some(socket) = socket {
                     socket.close(code, reason);
                 }
             }
-            Effect::Subscribed { channel } => {
-                if let Some(channel) = self.at(channel) {
-                    channel.ready.resolve();
-                    self.emit("subscribed", &js::object(&[("channel", channel.name.clone().into())]));
-                }
+            Effect::Subscribed(channel) => {
+                channel.ready.resolve();
+                self.emit("subscribed", Record::new().with("channel", &channel.name));
             }
-            Effect::Denied { channel, reason } => {
-                if let Some(channel) = self.at(channel) {
-                    channel.deny(&reason);
-                }
-            }
-            Effect::Forget { channel, name } => {
-                self.names.delete(&name);
-                self.channels.borrow_mut()[channel.0 as usize] = None;
+            Effect::Denied { channel, reason } => channel.deny(reason),
+            Effect::Forget(channel) => {
+                self.names.delete(&channel.name);
             }
             Effect::State { from, to } => {
                 // A listener may have called `connect()` meanwhile.
-                if to == State::Closed && self.ask(Core::state) == to {
+                if to == State::Closed && self.state() == to {
                     self.let_go();
                 }
-                self.emit(
-                    "state",
-                    &js::object(&[("from", state_name(from).into()), ("to", state_name(to).into())]),
-                );
+                self.emit("state", Record::new().with("from", state_name(from)).with("to", state_name(to)));
             }
             Effect::Opened => {
                 self.ready.resolve();
-                self.emit("open", &JsValue::UNDEFINED);
+                self.emit("open", JsValue::UNDEFINED);
             }
-            Effect::Closed(closed) => self.emit(
+            Effect::Closed(Closed { code, reason, clean }) => self.emit(
                 "close",
-                &js::object(&[
-                    ("code", closed.code.into()),
-                    ("reason", closed.reason.into()),
-                    ("wasClean", closed.clean.into()),
-                ]),
+                Record::new().with("code", code).with("reason", reason).with("wasClean", clean),
             ),
             Effect::Reconnecting { attempt, delay_ms } => self.emit(
                 "reconnecting",
-                &js::object(&[("attempt", attempt.into()), ("delayMs", (delay_ms as f64).into())]),
+                Record::new().with("attempt", attempt).with("delayMs", delay_ms as f64),
             ),
-            Effect::Error { channel, reason } => self.emit(
-                "error",
-                &js::object(&[
-                    ("channel", channel.map_or(JsValue::UNDEFINED, Into::into)),
-                    ("reason", reason.into()),
-                ]),
-            ),
+            Effect::Error { channel, reason } => {
+                let mut error = Record::new();
+                if let Some(channel) = channel {
+                    error = error.with("channel", channel);
+                }
+                self.emit("error", error.with("reason", reason));
+            }
             _ => {}
         }
     }
 
-    fn send(&self, frame: Outgoing<JsString, Publish>) {
+    fn send(&self, frame: Outgoing<Rc<Channel>, Publish>) {
         let text = self.frames.text(&frame);
-        let sent = self.socket.borrow().as_ref().is_some_and(|socket| socket.send(&text));
-        if !sent {
-            let now = self.now();
-            self.core.borrow_mut().unsent(now, frame);
+        let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
+        if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
+            self.tell(|core, now| core.unsent(now, frame));
         } else if let Outgoing::Publish(publish) = frame {
-            publish.outcome.resolve(&js::object(&[("ok", JsValue::TRUE)]));
+            publish.outcome.resolve(Record::new().with("ok", true).as_ref());
         }
     }
 
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
     fn let_go(&self) {
-        self.page.take();
-        self.timer.take();
+        let mut inner = self.inner.borrow_mut();
+        inner.page = None;
+        inner.timer = None;
         self.ready.reject(closed_error);
-        for channel in self.channels.borrow().iter().flatten() {
-            channel.ready.reject(closed_error);
-        }
+        inner.core.channels().for_each(|channel| channel.ready.reject(closed_error));
     }
+}
+
+fn call_logger(logger: &JsValue, level: &str, message: &str, detail: &JsValue) -> bool {
+    let method = js::property(logger, level);
+    let callable = method.is_function();
+    if callable {
+        // A logger that throws has nowhere to say so.
+        let _ = method.unchecked_into::<Function>().call2(logger, &message.into(), detail);
+    }
+    callable
 }
 
 /// Why a promise of `ready()` is rejected when the client closes.

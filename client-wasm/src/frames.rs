@@ -1,11 +1,13 @@
 //! Frames as JavaScript values: read from parsed JSON by the rules of the protocol, written by `JSON.stringify`.
 
 use crate::{
+    channel::Channel,
     errors,
     js::{self, Properties},
     promise::Deferred,
 };
 use js_sys::{JsString, Map, Object};
+use std::rc::Rc;
 use tidings_client_core::{Outgoing, Weight};
 use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
@@ -72,11 +74,11 @@ impl Frames {
     }
 
     /// The text of a frame.
-    pub(crate) fn text(&self, frame: &Outgoing<JsString, Publish>) -> JsString {
+    pub(crate) fn text(&self, frame: &Outgoing<Rc<Channel>, Publish>) -> JsString {
         let written = match frame {
             Outgoing::Publish(publish) => return publish.text.clone(),
-            Outgoing::Subscribe(channel) => self.write(Tag::Sub, &[(Key::Channel, channel)]),
-            Outgoing::Unsubscribe(channel) => self.write(Tag::Unsub, &[(Key::Channel, channel)]),
+            Outgoing::Subscribe(channel) => self.write(Tag::Sub, &[(Key::Channel, &channel.name)]),
+            Outgoing::Unsubscribe(channel) => self.write(Tag::Unsub, &[(Key::Channel, &channel.name)]),
             Outgoing::Pong => self.write(Tag::Pong, &[]),
         };
         // A name is a string, and JSON has a form for each.

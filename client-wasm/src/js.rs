@@ -1,10 +1,14 @@
-//! JavaScript that js-sys offers only with a copy or a check that is not wanted here.
+//! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
 use js_sys::{Function, JsString};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 extern "C" {
+    /// `globalThis`: it is an object, and what every object inherits as `valueOf` gives the object itself.
+    #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
+    pub(crate) fn global() -> JsValue;
+
     /// Any value that is neither `undefined` nor `null`.
     pub(crate) type Properties;
 
@@ -44,14 +48,12 @@ extern "C" {
     pub(crate) fn encode(this: &TextEncoder, text: &JsString) -> js_sys::Uint8Array;
 
     /// A `WebSocket`, or what the application's factory made.
+    #[derive(Clone)]
     #[wasm_bindgen(js_name = WebSocket)]
     pub(crate) type WebSocket;
 
     #[wasm_bindgen(constructor, js_class = "WebSocket", catch)]
-    pub(crate) fn open(url: &JsString) -> Result<WebSocket, JsValue>;
-
-    #[wasm_bindgen(method, structural, getter, js_name = readyState)]
-    pub(crate) fn ready_state(this: &WebSocket) -> JsValue;
+    pub(crate) fn open(url: &JsValue) -> Result<WebSocket, JsValue>;
 
     #[wasm_bindgen(method, structural, catch)]
     pub(crate) fn send(this: &WebSocket, text: &JsString) -> Result<(), JsValue>;
@@ -71,13 +73,26 @@ pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
     object.unchecked_ref::<Properties>().get(&key.into())
 }
 
-/// A new object with these properties; one that is `undefined` is left out.
-pub(crate) fn object(properties: &[(&str, JsValue)]) -> JsValue {
-    let object = js_sys::Object::new();
-    for (key, value) in properties {
-        if !value.is_undefined() {
-            object.unchecked_ref::<Properties>().set(&(*key).into(), value);
-        }
+/// A new object, made property by property.
+pub(crate) struct Record(JsValue);
+
+impl Record {
+    pub(crate) fn new() -> Self {
+        Self(js_sys::Object::new().into())
     }
-    object.into()
+
+    pub(crate) fn with(self, key: &str, value: impl Into<JsValue>) -> Self {
+        self.put(key, &value.into());
+        self
+    }
+
+    fn put(&self, key: &str, value: &JsValue) {
+        self.0.unchecked_ref::<Properties>().set(&key.into(), value);
+    }
+}
+
+impl AsRef<JsValue> for Record {
+    fn as_ref(&self) -> &JsValue {
+        &self.0
+    }
 }

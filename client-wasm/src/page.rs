@@ -4,7 +4,7 @@ use crate::{driver::Client, js};
 use std::rc::Rc;
 use tidings_client_core::PageChange;
 use wasm_bindgen::prelude::*;
-use web_sys::{Event, EventTarget};
+use web_sys::EventTarget;
 
 const WINDOW_EVENTS: [&str; 3] = ["online", "offline", "pageshow"];
 const DOCUMENT_EVENTS: [&str; 1] = ["visibilitychange"];
@@ -13,18 +13,18 @@ const DOCUMENT_EVENTS: [&str; 1] = ["visibilitychange"];
 pub(crate) struct Page {
     /// Each with the events listened to. A worker has no document, Node.js has neither.
     targets: Vec<(EventTarget, &'static [&'static str])>,
-    listener: Closure<dyn Fn(Event)>,
+    listener: Closure<dyn Fn(JsValue)>,
 }
 
 fn visibility() -> PageChange {
-    match js::property(&js::property(&js_sys::global(), "document"), "visibilityState").as_string() {
+    match js::property(&js::property(&js::global(), "document"), "visibilityState").as_string() {
         Some(state) if state == "hidden" => PageChange::Hidden,
         _ => PageChange::Visible,
     }
 }
 
 fn network() -> PageChange {
-    match js::property(&js::property(&js_sys::global(), "navigator"), "onLine").as_bool() {
+    match js::property(&js::property(&js::global(), "navigator"), "onLine").as_bool() {
         Some(false) => PageChange::Offline,
         _ => PageChange::Online,
     }
@@ -37,18 +37,18 @@ impl Page {
     }
 
     pub(crate) fn listen(client: Rc<Client>) -> Self {
-        let listener = Closure::<dyn Fn(Event)>::new(move |event: Event| {
-            let change = match event.type_().as_str() {
-                "online" => PageChange::Online,
-                "offline" => PageChange::Offline,
-                "visibilitychange" => visibility(),
+        let listener = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
+            let change = match js::property(&event, "type").as_string().as_deref() {
+                Some("online") => PageChange::Online,
+                Some("offline") => PageChange::Offline,
+                Some("visibilitychange") => visibility(),
                 // A page that is shown for the first time has just connected.
                 _ if js::property(&event, "persisted").is_truthy() => PageChange::Restored,
                 _ => return,
             };
             client.act(|core, now| core.page(now, change));
         });
-        let global: JsValue = js_sys::global().into();
+        let global = js::global();
         let document = js::property(&global, "document");
         let mut targets = Vec::new();
         for (target, events) in [(global, &WINDOW_EVENTS[..]), (document, &DOCUMENT_EVENTS[..])] {

@@ -1,7 +1,7 @@
 //! A promise and the functions that settle it.
 
 use js_sys::{Function, Promise};
-use std::cell::RefCell;
+use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 /// A promise that is settled from outside.
@@ -13,9 +13,10 @@ pub(crate) struct Deferred {
 
 impl Deferred {
     pub(crate) fn new() -> Self {
-        let mut functions = None;
-        let promise = Promise::new(&mut |resolve, reject| functions = Some((resolve, reject)));
-        let (resolve, reject) = functions.expect_throw("a promise calls its executor at once");
+        let mut functions = [JsValue::UNDEFINED, JsValue::UNDEFINED];
+        // A promise calls this before its constructor returns.
+        let promise = Promise::new(&mut |resolve, reject| functions = [resolve.into(), reject.into()]);
+        let [resolve, reject] = functions.map(JsCast::unchecked_into);
         Self { promise, resolve, reject }
     }
 
@@ -23,32 +24,29 @@ impl Deferred {
         // The functions of a promise do not throw.
         let _ = self.resolve.call1(&JsValue::UNDEFINED, value);
     }
-
-    fn reject(&self, error: &JsValue) {
-        let _ = self.reject.call1(&JsValue::UNDEFINED, error);
-    }
 }
 
 /// The promise of `ready()`: one for all who wait for the same thing.
 #[derive(Default)]
-pub(crate) struct Ready {
-    waiting: RefCell<Option<Deferred>>,
-}
+pub(crate) struct Ready(Cell<Option<Deferred>>);
 
 impl Ready {
     pub(crate) fn wait(&self) -> Promise {
-        self.waiting.borrow_mut().get_or_insert_with(Deferred::new).promise.clone()
+        let deferred = self.0.take().unwrap_or_else(Deferred::new);
+        let promise = deferred.promise.clone();
+        self.0.set(Some(deferred));
+        promise
     }
 
     pub(crate) fn resolve(&self) {
-        if let Some(waiting) = self.waiting.take() {
+        if let Some(waiting) = self.0.take() {
             waiting.resolve(&JsValue::UNDEFINED);
         }
     }
 
     pub(crate) fn reject(&self, error: impl FnOnce() -> JsValue) {
-        if let Some(waiting) = self.waiting.take() {
-            waiting.reject(&error());
+        if let Some(waiting) = self.0.take() {
+            let _ = waiting.reject.call1(&JsValue::UNDEFINED, &error());
         }
     }
 }

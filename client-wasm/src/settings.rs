@@ -35,7 +35,7 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
         value if value.is_undefined() => None,
         value => Some(errors::function("webSocketFactory", value)?),
     };
-    if factory.is_none() && !js::property(&js_sys::global(), "WebSocket").is_function() {
+    if factory.is_none() && !js::property(&js::global(), "WebSocket").is_function() {
         return Err(errors::failure(
             &"no-websocket".into(),
             "there is no WebSocket here: pass webSocketFactory, for example (url) => new WebSocket(url) with \
@@ -58,7 +58,7 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
 
 /// The address of the gateway: absolute, or relative to the page; `http` and `https` stand for `ws` and `wss`.
 fn url(given: JsValue) -> Result<JsString, JsValue> {
-    let page = js::property(&js::property(&js_sys::global(), "location"), "href").as_string();
+    let page = js::property(&js::property(&js::global(), "location"), "href").as_string();
     let given = match given {
         given if given.is_undefined() => None,
         given => Some(given.as_string().ok_or_else(|| errors::invalid("url", "a string"))?),

@@ -2,7 +2,7 @@
 
 use crate::{driver::Client, js, js::WebSocket};
 use js_sys::JsString;
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
 
@@ -17,11 +17,13 @@ pub(crate) struct Socket {
 
 /// What ties the handlers of a socket to the client: it keeps the client alive, until it is cut. The handlers
 /// themselves belong to the socket and are collected with it, so that one without `removeEventListener` will do.
-struct Link(RefCell<Option<Rc<Client>>>);
+struct Link(Cell<Option<Rc<Client>>>);
 
 impl Link {
     fn client(&self) -> Option<Rc<Client>> {
-        self.0.borrow().clone()
+        let client = self.0.take();
+        self.0.set(client.clone());
+        client
     }
 }
 
@@ -41,7 +43,7 @@ impl Socket {
         if !socket.is_object() {
             return Err(js_sys::Error::new("webSocketFactory returned no socket").into());
         }
-        let socket = Self { socket, link: Rc::new(Link(RefCell::new(Some(client.clone())))) };
+        let socket = Self { socket, link: Rc::new(Link(Cell::new(Some(client.clone())))) };
         socket.listen("message", move |client, event| client.receive(id, &js::property(&event, "data")))?;
         socket.listen("error", |client, event| {
             client.log("warn", "the socket failed", &event);
@@ -67,9 +69,13 @@ impl Socket {
         self.socket.listen(event, &listener.into_js_value())
     }
 
+    pub(crate) fn handle(&self) -> WebSocket {
+        self.socket.clone()
+    }
+
     /// Whether the socket took the text.
-    pub(crate) fn send(&self, text: &JsString) -> bool {
-        self.socket.ready_state().as_f64() == Some(OPEN) && self.socket.send(text).is_ok()
+    pub(crate) fn send(socket: &WebSocket, text: &JsString) -> bool {
+        js::property(socket, "readyState").as_f64() == Some(OPEN) && socket.send(text).is_ok()
     }
 
     pub(crate) fn close(self, code: u16, reason: &str) {

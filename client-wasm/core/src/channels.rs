@@ -28,31 +28,30 @@ enum Wire {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
-    name: T,
+struct Slot<C> {
+    channel: C,
     wanted: bool,
     wire: Wire,
 }
 
 /// A step that brings a connection nearer to what is wanted.
-pub(crate) enum Step<T> {
-    Subscribe(T),
-    Unsubscribe(T),
-    Forget(ChannelId, T),
+pub(crate) enum Step<C> {
+    Subscribe(C),
+    Unsubscribe(C),
+    Forget(C),
 }
 
-/// What an answer of the gateway changed.
-#[derive(Debug, PartialEq, Eq)]
+/// What the gateway says to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Subscribed,
-    Denied,
-    Nothing,
+    Ok,
+    Err,
 }
 
 /// How to find out whether the gateway is there.
-pub(crate) enum Probe<T> {
+pub(crate) enum Probe<C> {
     /// Subscribe this channel once more.
-    Ask(T),
+    Ask(C),
     /// A question is open already.
     Listen,
     /// There is nothing that a gateway would answer.
@@ -61,8 +60,8 @@ pub(crate) enum Probe<T> {
 
 /// All channels. Frames follow from the difference between what is wanted and what this connection has.
 #[derive(Debug)]
-pub(crate) struct Channels<T> {
-    slots: Vec<Option<Slot<T>>>,
+pub(crate) struct Channels<C> {
+    slots: Vec<Option<Slot<C>>>,
     free: Vec<u32>,
     /// Slots to look at, the next one last.
     changed: Vec<u32>,
@@ -70,20 +69,21 @@ pub(crate) struct Channels<T> {
     leaving: Vec<u32>,
 }
 
-impl<T: Clone> Channels<T> {
+impl<C: Clone> Channels<C> {
     pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new(), changed: Vec::new(), leaving: Vec::new() }
     }
 
-    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot<T>> {
+    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot<C>> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }
 
-    /// Wants a channel: a new one, or one that the caller still has an id for. A refusal is forgotten.
-    pub(crate) fn want(&mut self, known: Option<ChannelId>, name: T) -> ChannelId {
+    /// Wants a channel: a new one, or again one that was left and still has an id. A refusal is forgotten.
+    pub(crate) fn want(&mut self, known: Option<ChannelId>, channel: C) -> ChannelId {
         if let Some(id) = known
             && let Some(slot) = self.slot(id)
         {
+            slot.channel = channel;
             slot.wanted = true;
             if slot.wire == Wire::Denied {
                 slot.wire = Wire::Absent;
@@ -91,7 +91,7 @@ impl<T: Clone> Channels<T> {
             self.changed.push(id.0);
             return id;
         }
-        let slot = Some(Slot { name, wanted: true, wire: Wire::Absent });
+        let slot = Some(Slot { channel, wanted: true, wire: Wire::Absent });
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = slot;
@@ -143,24 +143,22 @@ impl<T: Clone> Channels<T> {
     }
 
     /// The next step; without a connection only what needs none.
-    pub(crate) fn step(&mut self, connected: bool) -> Option<Step<T>> {
+    pub(crate) fn step(&mut self, connected: bool) -> Option<Step<C>> {
         while let Some(index) = self.changed.pop() {
             let Some(slot) = &mut self.slots[index as usize] else { continue };
             match (slot.wanted, slot.wire) {
                 (true, Wire::Absent) if connected => {
                     slot.wire = Wire::Asked;
-                    return Some(Step::Subscribe(slot.name.clone()));
+                    return Some(Step::Subscribe(slot.channel.clone()));
                 }
                 (false, Wire::Live) if connected => {
                     slot.wire = Wire::Absent;
                     self.changed.push(index);
-                    return Some(Step::Unsubscribe(slot.name.clone()));
+                    return Some(Step::Unsubscribe(slot.channel.clone()));
                 }
                 (false, Wire::Absent | Wire::Denied) => {
                     self.free.push(index);
-                    return self.slots[index as usize]
-                        .take()
-                        .map(|slot| Step::Forget(ChannelId(index), slot.name));
+                    return self.slots[index as usize].take().map(|slot| Step::Forget(slot.channel));
                 }
                 _ => {}
             }
@@ -168,40 +166,32 @@ impl<T: Clone> Channels<T> {
         None
     }
 
-    /// The gateway says that a channel is live, or with `denied` that it is not.
-    pub(crate) fn answer(&mut self, id: ChannelId, denied: bool) -> Answer {
-        let Some(slot) = self.slot(id) else { return Answer::Nothing };
-        let answer = match (slot.wire, denied) {
-            (Wire::Asked, true) => {
-                slot.wire = Wire::Denied;
-                Answer::Denied
-            }
+    /// The gateway has answered. Gives the channel when that is news to whoever wants it.
+    pub(crate) fn answer(&mut self, id: ChannelId, answer: Answer) -> Option<C> {
+        let slot = self.slot(id)?;
+        let (wire, news) = match (slot.wire, answer) {
+            (Wire::Asked, Answer::Err) => (Wire::Denied, true),
             // An `ok` after a refusal: the refusal was about a publish, which looks the same.
-            (Wire::Asked | Wire::Denied, false) => {
-                slot.wire = Wire::Live;
-                Answer::Subscribed
-            }
-            (Wire::Probed, _) => {
-                slot.wire = Wire::Live;
-                Answer::Nothing
-            }
-            _ => Answer::Nothing,
+            (Wire::Asked | Wire::Denied, Answer::Ok) => (Wire::Live, true),
+            (Wire::Probed, _) => (Wire::Live, false),
+            (wire, _) => (wire, false),
         };
+        slot.wire = wire;
         if slot.wanted {
-            return answer;
+            return news.then(|| slot.channel.clone());
         }
         self.changed.push(id.0);
-        Answer::Nothing
+        None
     }
 
     /// Prepares a probe.
-    pub(crate) fn probe(&mut self) -> Probe<T> {
+    pub(crate) fn probe(&mut self) -> Probe<C> {
         let mut result = Probe::Impossible;
         for slot in self.slots.iter_mut().flatten() {
             match slot.wire {
                 Wire::Live => {
                     slot.wire = Wire::Probed;
-                    return Probe::Ask(slot.name.clone());
+                    return Probe::Ask(slot.channel.clone());
                 }
                 Wire::Asked | Wire::Probed => result = Probe::Listen,
                 Wire::Absent | Wire::Denied => {}
@@ -210,9 +200,21 @@ impl<T: Clone> Channels<T> {
         result
     }
 
+    fn wanted(&self, id: ChannelId) -> Option<&Slot<C>> {
+        self.slots.get(id.0 as usize)?.as_ref().filter(|slot| slot.wanted)
+    }
+
+    /// The channel with this id, unless it was left.
+    pub(crate) fn get(&self, id: ChannelId) -> Option<&C> {
+        self.wanted(id).map(|slot| &slot.channel)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &C> {
+        self.slots.iter().flatten().filter(|slot| slot.wanted).map(|slot| &slot.channel)
+    }
+
     pub(crate) fn state(&self, id: ChannelId) -> Option<ChannelState> {
-        let slot = self.slots.get(id.0 as usize)?.as_ref().filter(|slot| slot.wanted)?;
-        Some(match slot.wire {
+        Some(match self.wanted(id)?.wire {
             Wire::Absent | Wire::Asked => ChannelState::Subscribing,
             Wire::Live | Wire::Probed => ChannelState::Subscribed,
             Wire::Denied => ChannelState::Denied,

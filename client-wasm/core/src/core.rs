@@ -8,8 +8,8 @@ use crate::{
     options::Options,
     outbox::{Outbox, Weight},
     phase::{Due, Open, Phase, STABLE_MS, SocketId, State},
+    queue::Queue,
 };
-use std::collections::VecDeque;
 use tidings_protocol::{CloseCode, Reaction, ServerFrame, reason as refusal};
 
 /// A close without a code: the number that browsers give it.
@@ -38,27 +38,27 @@ enum Next {
     Stop(&'static str),
 }
 
-/// One client. `T` is text, `V` the data of an event, `P` a publish ready to be sent; the core looks into none of
-/// them. Times are milliseconds of one clock that never goes back ([`crate::Clock`]).
+/// One client. `C` is a channel to its owner, `T` text, `V` the data of an event, `P` a publish ready to be sent; the
+/// core looks into none of them. Times are milliseconds of one clock that never goes back ([`crate::Clock`]).
 ///
 /// Nothing here calls back: after each input, take [`Core::poll`] until there is no effect, then wait until
 /// [`Core::deadline`].
-pub struct Core<T, V, P> {
+pub struct Core<C, T, V, P> {
     options: Options,
     random: Box<dyn FnMut() -> f64>,
-    phase: Phase<T>,
+    phase: Phase<C, T>,
     socket: SocketId,
     /// Attempts to reconnect that were announced since the last connection that lasted.
     attempts: u32,
     page: Page,
-    channels: Channels<T>,
+    channels: Channels<C>,
     outbox: Outbox<P>,
-    effects: VecDeque<Effect<T, V, P>>,
+    effects: Queue<Effect<C, T, V, P>>,
     /// When the tick ends in which channels were left.
     settle: u64,
 }
 
-impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<C, T, V, P> {
     /// A client that was never connected. `random` gives numbers from 0 up to but not including 1.
     pub fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             page: Page { online: true, visible: true },
             channels: Channels::new(),
             outbox: Outbox::new(),
-            effects: VecDeque::new(),
+            effects: Queue::new(),
             settle: 0,
         }
     }
@@ -105,8 +105,8 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     pub fn disconnect(&mut self) {
         let socket = matches!(self.phase, Phase::Connecting { .. } | Phase::Open(_));
         if socket {
-            self.effects.push_back(Effect::Close { code: CloseCode::Normal.code(), reason: "" });
-            self.effects.push_back(Effect::Closed(Closed {
+            self.effects.push(Effect::Close { code: CloseCode::Normal.code(), reason: "" });
+            self.effects.push(Effect::Closed(Closed {
                 code: CloseCode::Normal.code(),
                 reason: "".into(),
                 clean: true,
@@ -116,9 +116,20 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
         self.close();
     }
 
-    /// Wants a channel. `known` is its id when it has one: until [`Effect::Forget`] a name keeps its id.
-    pub fn subscribe(&mut self, known: Option<ChannelId>, name: T) -> ChannelId {
-        self.channels.want(known, name)
+    /// The channel with this id, unless it was left.
+    pub fn channel(&self, id: ChannelId) -> Option<&C> {
+        self.channels.get(id)
+    }
+
+    /// Every channel that was not left.
+    pub fn channels(&self) -> impl Iterator<Item = &C> {
+        self.channels.iter()
+    }
+
+    /// Wants a channel. `known` is the id of its name when it has one: a name keeps its id until
+    /// [`Effect::Forget`].
+    pub fn subscribe(&mut self, known: Option<ChannelId>, channel: C) -> ChannelId {
+        self.channels.want(known, channel)
     }
 
     /// Wants a channel no longer. When it is wanted again within the tick, nothing goes over the wire.
@@ -131,16 +142,16 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     pub fn publish(&mut self, frame: P) {
         match &self.phase {
             Phase::Closed => {
-                self.effects.push_back(Effect::Dropped { frame, reason: reason::DISCONNECTED });
+                self.effects.push(Effect::Dropped { frame, reason: reason::DISCONNECTED });
             }
             Phase::Open(open) if !open.stalled => self.outbox.push(frame),
-            _ => self.outbox.hold(frame, &self.options, drop_into(&mut self.effects)),
+            _ => self.outbox.hold(frame, &self.options, &mut drop_into(&mut self.effects)),
         }
     }
 
     /// The socket refused a frame, for it is about to close. A publish is given back; nothing more is sent until
     /// the socket has reported its end, for which it has [`PROBE_MS`].
-    pub fn unsent(&mut self, now: u64, frame: Outgoing<T, P>) {
+    pub fn unsent(&mut self, now: u64, frame: Outgoing<C, P>) {
         if let Outgoing::Publish(frame) = frame {
             self.outbox.put_back(frame);
         }
@@ -148,7 +159,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             open.stalled = true;
             open.liveness.probe(now);
         }
-        self.outbox.hold_all(0, &self.options, drop_into(&mut self.effects));
+        self.outbox.hold_all(&self.options, drop_into(&mut self.effects));
     }
 
     /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
@@ -196,7 +207,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     /// The socket could not be made.
     pub fn failed(&mut self, now: u64, socket: SocketId, reason: T) {
         if self.has(socket) {
-            self.effects.push_back(Effect::Error { channel: None, reason: reason.clone() });
+            self.effects.push(Effect::Error { channel: None, reason: reason.clone() });
             self.lose(now, Closed { code: ABNORMAL, reason, clean: false }, Next::Backoff);
         }
     }
@@ -264,8 +275,8 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     }
 
     /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Effect<T, V, P>> {
-        if let Some(effect) = self.effects.pop_front() {
+    pub fn poll(&mut self) -> Option<Effect<C, T, V, P>> {
+        if let Some(effect) = self.effects.pop() {
             return Some(effect);
         }
         let mut flowing = false;
@@ -276,15 +287,15 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             if std::mem::take(&mut open.due.pong) {
                 return Some(Effect::Send(Outgoing::Pong));
             }
-            if let Some(name) = open.due.probe.take() {
-                return Some(Effect::Send(Outgoing::Subscribe(name)));
+            if let Some(channel) = open.due.probe.take() {
+                return Some(Effect::Send(Outgoing::Subscribe(channel)));
             }
         }
         if let Some(step) = self.channels.step(flowing) {
             return Some(match step {
-                Step::Subscribe(name) => Effect::Send(Outgoing::Subscribe(name)),
-                Step::Unsubscribe(name) => Effect::Send(Outgoing::Unsubscribe(name)),
-                Step::Forget(channel, name) => Effect::Forget { channel, name },
+                Step::Subscribe(channel) => Effect::Send(Outgoing::Subscribe(channel)),
+                Step::Unsubscribe(channel) => Effect::Send(Outgoing::Unsubscribe(channel)),
+                Step::Forget(channel) => Effect::Forget(channel),
             });
         }
         if flowing { self.outbox.pop().map(|frame| Effect::Send(Outgoing::Publish(frame))) } else { None }
@@ -294,17 +305,17 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
         socket == self.socket && matches!(self.phase, Phase::Connecting { .. } | Phase::Open(_))
     }
 
-    fn enter(&mut self, phase: Phase<T>) {
+    fn enter(&mut self, phase: Phase<C, T>) {
         let (from, to) = (self.phase.state(), phase.state());
         self.phase = phase;
         if from != to {
-            self.effects.push_back(Effect::State { from, to });
+            self.effects.push(Effect::State { from, to });
         }
     }
 
     fn open_socket(&mut self, now: u64) {
         self.socket.0 += 1;
-        self.effects.push_back(Effect::Connect { socket: self.socket });
+        self.effects.push(Effect::Connect { socket: self.socket });
         self.enter(Phase::Connecting { until: now + self.options.connect_timeout_ms });
     }
 
@@ -316,35 +327,33 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             due: Due { pong: false, probe: None },
             stalled: false,
         }));
-        self.effects.push_back(Effect::Opened);
+        self.effects.push(Effect::Opened);
         self.channels.reset();
     }
 
     fn handle(&mut self, frame: ServerFrame<T, V>, find: impl FnOnce(&T) -> Option<ChannelId>) {
         match frame {
             ServerFrame::Msg { channel, event, data, .. } => {
-                if let Some(channel) = find(&channel)
-                    && self.channels.state(channel).is_some()
-                {
-                    self.effects.push_back(Effect::Deliver { channel, event, data });
+                if let Some(channel) = find(&channel).and_then(|id| self.channels.get(id)) {
+                    self.effects.push(Effect::Deliver { channel: channel.clone(), event, data });
                 }
             }
             ServerFrame::Ok { channel, .. } => {
-                if let Some(channel) = find(&channel)
-                    && self.channels.answer(channel, false) == Answer::Subscribed
+                if let Some(id) = find(&channel)
+                    && let Some(channel) = self.channels.answer(id, Answer::Ok)
                 {
-                    self.effects.push_back(Effect::Subscribed { channel });
+                    self.effects.push(Effect::Subscribed(channel));
                 }
             }
             ServerFrame::Err { channel: name, reason, .. } => {
-                let channel = find(&name);
-                self.effects.push_back(Effect::Error { channel: Some(name), reason: reason.clone() });
+                let id = find(&name);
+                self.effects.push(Effect::Error { channel: Some(name), reason: reason.clone() });
                 let publish = [refusal::PUBLISH_DENIED, refusal::PUBLISH_FAILED];
-                if let Some(channel) = channel
+                if let Some(id) = id
                     && !publish.into_iter().any(|text| reason == *text)
-                    && self.channels.answer(channel, true) == Answer::Denied
+                    && let Some(channel) = self.channels.answer(id, Answer::Err)
                 {
-                    self.effects.push_back(Effect::Denied { channel, reason });
+                    self.effects.push(Effect::Denied { channel, reason });
                 }
             }
             ServerFrame::Ping => {
@@ -363,8 +372,8 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             Phase::Waiting { until: None } if self.page.online => self.retry_at_once(now),
             Phase::Connecting { until } if doubt == Doubt::Strong => *until = (*until).min(now + PROBE_MS),
             Phase::Open(open) => match self.channels.probe() {
-                Probe::Ask(name) => {
-                    open.due.probe = Some(name);
+                Probe::Ask(channel) => {
+                    open.due.probe = Some(channel);
                     open.liveness.probe(now);
                 }
                 Probe::Listen => open.liveness.probe(now),
@@ -380,7 +389,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     }
 
     fn give_up_socket(&mut self, now: u64, code: CloseCode, reason: &'static str, next: Next) {
-        self.effects.push_back(Effect::Close { code: code.code(), reason });
+        self.effects.push(Effect::Close { code: code.code(), reason });
         self.lose(now, Closed { code: ABNORMAL, reason: reason.into(), clean: false }, next);
     }
 
@@ -391,7 +400,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
         {
             self.attempts = 0;
         }
-        self.effects.push_back(Effect::Closed(closed));
+        self.effects.push(Effect::Closed(closed));
         self.channels.reset();
         let stop = match next {
             Next::Stop(reason) => Some(reason),
@@ -401,11 +410,11 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
             _ => None,
         };
         if let Some(reason) = stop {
-            self.effects.push_back(Effect::Error { channel: None, reason: reason.into() });
+            self.effects.push(Effect::Error { channel: None, reason: reason.into() });
             self.close();
             return;
         }
-        self.outbox.hold_all(0, &self.options, drop_into(&mut self.effects));
+        self.outbox.hold_all(&self.options, drop_into(&mut self.effects));
         if !self.page.online {
             self.enter(Phase::Waiting { until: None });
         } else if matches!(next, Next::AtOnce) {
@@ -424,7 +433,7 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
 
     fn announce(&mut self, now: u64, delay_ms: u64) {
         self.enter(Phase::Waiting { until: Some(now + delay_ms) });
-        self.effects.push_back(Effect::Reconnecting { attempt: self.attempts, delay_ms });
+        self.effects.push(Effect::Reconnecting { attempt: self.attempts, delay_ms });
     }
 
     fn close(&mut self) {
@@ -436,12 +445,12 @@ impl<T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<T, V, P>
     }
 }
 
-type Effects<T, V, P> = VecDeque<Effect<T, V, P>>;
+type Effects<C, T, V, P> = Queue<Effect<C, T, V, P>>;
 
-fn drop_because<T, V, P>(effects: &mut Effects<T, V, P>, reason: &'static str) -> impl FnMut(P) {
-    move |frame| effects.push_back(Effect::Dropped { frame, reason })
+fn drop_because<C, T, V, P>(effects: &mut Effects<C, T, V, P>, reason: &'static str) -> impl FnMut(P) {
+    move |frame| effects.push(Effect::Dropped { frame, reason })
 }
 
-fn drop_into<T, V, P>(effects: &mut Effects<T, V, P>) -> impl FnMut(P) {
+fn drop_into<C, T, V, P>(effects: &mut Effects<C, T, V, P>) -> impl FnMut(P) {
     drop_because(effects, reason::OUTBOX_FULL)
 }

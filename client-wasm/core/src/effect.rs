@@ -1,6 +1,6 @@
 //! What the core asks of its owner.
 
-use crate::{ChannelId, SocketId, State};
+use crate::{SocketId, State};
 
 /// Why a publish was not sent or a client stopped, in the words an application sees.
 pub mod reason {
@@ -16,11 +16,11 @@ pub mod reason {
 
 /// A frame to send. What a publish looks like is its owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outgoing<T, P> {
+pub enum Outgoing<C, P> {
     /// Subscribe to this channel.
-    Subscribe(T),
+    Subscribe(C),
     /// Unsubscribe from this channel.
-    Unsubscribe(T),
+    Unsubscribe(C),
     /// Publish.
     Publish(P),
     /// The answer to a `ping`.
@@ -41,7 +41,7 @@ pub struct Closed<T> {
 /// One thing to do, in order.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Effect<T, V, P> {
+pub enum Effect<C, T, V, P> {
     /// Open a socket. There is none at this moment.
     Connect {
         /// Goes with everything that this socket reports.
@@ -55,7 +55,7 @@ pub enum Effect<T, V, P> {
         reason: &'static str,
     },
     /// Send a frame. When that fails: [`crate::Core::unsent`].
-    Send(Outgoing<T, P>),
+    Send(Outgoing<C, P>),
     /// A publish will not be sent: see [`reason`].
     Dropped {
         /// What was to be sent.
@@ -66,31 +66,23 @@ pub enum Effect<T, V, P> {
     /// An event for the listeners of a channel.
     Deliver {
         /// The channel.
-        channel: ChannelId,
+        channel: C,
         /// The event's name.
         event: T,
         /// Its data.
         data: V,
     },
     /// A channel is live.
-    Subscribed {
-        /// The channel.
-        channel: ChannelId,
-    },
+    Subscribed(C),
     /// The gateway refused a subscription. It is asked for again on the next connection.
     Denied {
         /// The channel.
-        channel: ChannelId,
+        channel: C,
         /// Why.
         reason: T,
     },
     /// Nobody wants this channel any longer: its id will mean another one.
-    Forget {
-        /// The channel.
-        channel: ChannelId,
-        /// Its name.
-        name: T,
-    },
+    Forget(C),
     /// The public state has changed.
     State {
         /// What it was.

@@ -4,8 +4,7 @@
 //! [`Core`] is told what happens (a call of the application, a frame, a closed socket, a timer that fired) and
 //! at what time. It answers with [`Effect`]s, one by one from [`Core::poll`], and with the time at which it
 //! wants to be woken ([`Core::deadline`]). Sockets, clocks, timers and randomness are its owner's, and so are
-//! listeners: text, payloads and frames to publish are opaque values that the core only passes on, and a
-//! channel is a [`ChannelId`].
+//! listeners: channels, text, payloads and frames to publish are opaque values that the core only passes on.
 
 mod backoff;
 mod channels;
@@ -16,6 +15,7 @@ mod liveness;
 mod options;
 mod outbox;
 mod phase;
+mod queue;
 
 pub use crate::core::Core;
 pub use channels::{ChannelId, ChannelState};

@@ -41,32 +41,25 @@ impl<P: Weight> Outbox<P> {
     }
 
     /// Adds a frame that has to wait.
-    pub(crate) fn hold(&mut self, frame: P, options: &Options, dropped: impl FnMut(P)) {
-        self.push(frame);
-        self.hold_all(self.frames.len() - 1, options, dropped);
-    }
-
-    /// From here on the frames from the one at `first` have to wait.
-    pub(crate) fn hold_all(&mut self, first: usize, options: &Options, mut dropped: impl FnMut(P)) {
-        let mut at = first;
-        while let Some((size, frame)) = self.frames.get_mut(at) {
-            if *size == 0 {
-                *size = frame.bytes();
-                self.bytes += *size;
-            }
-            if *size > options.outbox_max_bytes
-                && let Some((size, frame)) = self.frames.remove(at)
-            {
-                self.bytes -= size;
-                dropped(frame);
-            } else {
-                at += 1;
-            }
+    pub(crate) fn hold(&mut self, frame: P, options: &Options, dropped: &mut impl FnMut(P)) {
+        let bytes = frame.bytes();
+        if bytes > options.outbox_max_bytes {
+            return dropped(frame);
         }
+        self.frames.push_back((bytes, frame));
+        self.bytes += bytes;
         while (self.frames.len() > options.outbox_limit || self.bytes > options.outbox_max_bytes)
             && let Some(frame) = self.pop()
         {
             dropped(frame);
+        }
+    }
+
+    /// From here on every frame has to wait.
+    pub(crate) fn hold_all(&mut self, options: &Options, mut dropped: impl FnMut(P)) {
+        self.bytes = 0;
+        for (_, frame) in std::mem::take(&mut self.frames) {
+            self.hold(frame, options, &mut dropped);
         }
     }
 }
@@ -90,7 +83,7 @@ mod tests {
     fn held(options: &Options, sizes: &[usize]) -> (Vec<u32>, Vec<u32>) {
         let (mut outbox, mut dropped) = (Outbox::new(), Vec::new());
         for (number, &size) in (1..).zip(sizes) {
-            outbox.hold((number, size), options, |(number, _)| dropped.push(number));
+            outbox.hold((number, size), options, &mut |(number, _)| dropped.push(number));
         }
         (std::iter::from_fn(|| outbox.pop()).map(|(number, _)| number).collect(), dropped)
     }
@@ -118,7 +111,7 @@ mod tests {
         for number in 1..=5 {
             outbox.push((number, 1));
         }
-        outbox.hold_all(0, &options, |(number, _)| dropped.push(number));
+        outbox.hold_all(&options, |(number, _)| dropped.push(number));
         assert_eq!(dropped, [1, 2, 3]);
         assert_eq!((outbox.pop(), outbox.pop(), outbox.pop()), (Some((4, 1)), Some((5, 1)), None));
         assert_eq!(outbox.bytes, 0);

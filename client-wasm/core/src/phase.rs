@@ -25,7 +25,7 @@ pub enum State {
 
 /// The connection, with what belongs to each phase of it.
 #[derive(Debug)]
-pub(crate) enum Phase<T> {
+pub(crate) enum Phase<C, T> {
     Idle,
     /// Until the next attempt; without a network there is no time for it.
     Waiting {
@@ -35,30 +35,30 @@ pub(crate) enum Phase<T> {
     Connecting {
         until: u64,
     },
-    Open(Open<T>),
+    Open(Open<C, T>),
     Closed,
 }
 
 /// A connection that was welcomed.
 #[derive(Debug)]
-pub(crate) struct Open<T> {
+pub(crate) struct Open<C, T> {
     pub(crate) id: T,
     pub(crate) since: u64,
     pub(crate) liveness: Liveness,
-    pub(crate) due: Due<T>,
+    pub(crate) due: Due<C>,
     /// The socket takes no frames any more and its end is about to be reported.
     pub(crate) stalled: bool,
 }
 
 /// Frames that go out before any other.
 #[derive(Debug)]
-pub(crate) struct Due<T> {
+pub(crate) struct Due<C> {
     pub(crate) pong: bool,
     /// The channel to subscribe once more, because the gateway answers that.
-    pub(crate) probe: Option<T>,
+    pub(crate) probe: Option<C>,
 }
 
-impl<T> Phase<T> {
+impl<C, T> Phase<C, T> {
     pub(crate) const fn state(&self) -> State {
         match self {
             Self::Idle => State::Idle,
