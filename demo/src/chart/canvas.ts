@@ -13,6 +13,7 @@ export class SharpCanvas {
   #width = 0
   #height = 0
   #queued = false
+  #inView = true
   #colours = new Map<string, string>()
 
   constructor(
@@ -24,15 +25,19 @@ export class SharpCanvas {
       this.#height = entry?.contentRect.height ?? 0
       this.#paint()
     }).observe(node)
+    new IntersectionObserver((entries) => {
+      this.#inView = entries.at(-1)?.isIntersecting ?? true
+      this.request()
+    }).observe(node)
     themeChanged.on(() => {
       this.#colours.clear()
       this.request()
     })
   }
 
-  /** Draws with the next frame, once, however often it is asked. */
+  /** Draws with the next frame, once, however often it is asked; not while scrolled out of view. */
   request(): void {
-    if (this.#queued) return
+    if (this.#queued || !this.#inView) return
     this.#queued = true
     requestAnimationFrame(() => {
       this.#queued = false

@@ -7,7 +7,11 @@ import { colourClass } from '../room/palette'
 import { TEXT_LIMIT } from '../room/payload'
 import type { Person } from '../room/person'
 import type { Message, Room } from '../room/room'
+import { Later } from './later'
 import { refusal } from './refusal'
+
+/** A busy room is drawn this often and not message by message, in milliseconds. */
+const SYNC_MS = 40
 
 /** What is said in the room one looks at. */
 export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLElement {
@@ -42,6 +46,8 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
     form,
   )
   const lines = new Map<Message, HTMLElement>()
+  const changed = new Set<Message>()
+  let atBottom = true
 
   const refill = (): void => {
     const room = harbour.current
@@ -49,8 +55,9 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
     allow()
     lines.clear()
     log.replaceChildren()
+    atBottom = true
     if (room.messages.length === 0) log.append(silence(room))
-    for (const message of room.messages) show(message)
+    sync()
     muster()
   }
 
@@ -61,22 +68,39 @@ export function chat(harbour: Harbour, status: StatusWatch, me: Person): HTMLEle
     input.placeholder = stopped ? 'Disconnected' : joined ? `Say something in ${name}` : 'Join to talk'
   }
 
-  const show = (message: Message): void => {
-    const known = lines.get(message)
-    // In place: a new line would be read out a second time.
-    if (known) return tellFate(known, message)
-    const line = spoken(message, harbour.current.messages)
-    lines.set(message, line)
-    const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60
-    log.querySelector('.chat-silence')?.remove()
-    log.append(line)
-    for (const [old, oldLine] of lines) {
-      if (harbour.current.messages.includes(old)) break
-      oldLine.remove()
-      lines.delete(old)
+  const sync = (): void => {
+    const { messages } = harbour.current
+    const kept = new Set(messages)
+    for (const [message, line] of lines) {
+      if (kept.has(message)) continue
+      line.remove()
+      lines.delete(message)
     }
-    if (atBottom || message.mine) log.scrollTop = log.scrollHeight
+    const fresh = messages.filter((message) => !lines.has(message)).map((message) => {
+      const line = spoken(message, messages)
+      lines.set(message, line)
+      return line
+    })
+    // In place: a new line would be read out a second time.
+    for (const message of changed) {
+      const line = lines.get(message)
+      if (line) tellFate(line, message)
+    }
+    const mine = [...changed].some((message) => message.mine)
+    changed.clear()
+    if (fresh.length === 0) return
+    log.querySelector('.chat-silence')?.remove()
+    log.append(...fresh)
+    if (atBottom || mine) log.scrollTop = log.scrollHeight
   }
+  const later = new Later(SYNC_MS, sync)
+  const show = (message: Message): void => {
+    changed.add(message)
+    later.request()
+  }
+  log.addEventListener('scroll', () => {
+    atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 60
+  })
 
   const muster = (): void => {
     const room = harbour.current

@@ -1,10 +1,12 @@
 import { element, panel } from '../dom'
 import type { Line } from '../line/line'
 import { fromEvent, fromFrame, isChatter, searchable, tableRow, type Row } from './inspector-row'
+import { Later } from './later'
 import { Ring } from './ring'
 
 const KEPT = 500
 const SHOWN = 200
+const DRAW_MS = 120
 
 type Source = 'events' | 'frames'
 
@@ -13,7 +15,6 @@ export function inspector(line: Line): HTMLElement {
   const kept = { events: new Ring<Row>(KEPT), frames: new Ring<Row>(KEPT) }
   let source: Source = 'events'
   let paused: Row[] | undefined
-  let queued = false
 
   const filter = element('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter by any text', 'data-testid': 'inspector-filter' })
   const chatter = element('input', { type: 'checkbox', 'data-testid': 'inspector-chatter' })
@@ -24,7 +25,6 @@ export function inspector(line: Line): HTMLElement {
   const drawn = new WeakMap<Row, HTMLTableRowElement>()
 
   const draw = (): void => {
-    queued = false
     const rows = paused ?? kept[source].newestFirst()
     const wanted = filter.value.trim().toLowerCase()
     const matching = rows.filter(
@@ -46,11 +46,9 @@ export function inspector(line: Line): HTMLElement {
       .filter(Boolean)
       .join(' ')
   }
+  const later = new Later(DRAW_MS, draw)
   const request = (): void => {
-    if (queued || paused) return
-    queued = true
-    // A hidden tab gets no animation frames and need not draw.
-    requestAnimationFrame(draw)
+    if (!paused) later.request()
   }
 
   line.event.on((event) => {
