@@ -189,6 +189,7 @@ impl Session {
         for _ in 0..std::mem::take(&mut membership.owed) {
             send_ok(effects, channel);
         }
+        self.publish_next(effects);
     }
 
     /// The outcome of an [`Effect::Publish`]: nothing, or the reason why not.
@@ -270,6 +271,7 @@ impl Session {
     fn unsubscribe(&mut self, channel: &str, effects: &mut VecDeque<Effect>) {
         if let Some(at) = self.channels.iter().position(|m| &*m.channel == channel) {
             release(self.channels.swap_remove(at), effects);
+            self.publish_next(effects);
         }
     }
 
@@ -278,6 +280,7 @@ impl Session {
         for _ in 0..membership.owed {
             send_err(effects, &membership.channel, reason);
         }
+        self.publish_next(effects);
     }
 
     fn publish(
@@ -307,7 +310,14 @@ impl Session {
     fn publish_next(&mut self, effects: &mut VecDeque<Effect>) {
         let Identity::Known(subject) = &self.identity else { return };
         let queue = &mut self.publishes;
-        if queue.running {
+        if queue.running || self.closed {
+            return;
+        }
+        // A client that subscribes and publishes in one breath is meant to get its own event.
+        let joining = |m: &Membership, to: &Waiting| {
+            m.channel == to.channel && !matches!(m.stage, Stage::Live { .. })
+        };
+        if queue.waiting.front().is_some_and(|next| self.channels.iter().any(|m| joining(m, next))) {
             return;
         }
         let Some(Waiting { channel, event, data }) = queue.waiting.pop_front() else { return };
