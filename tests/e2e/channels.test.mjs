@@ -181,25 +181,8 @@ test('a listener that throws is reported and stops nobody else', async (t) => {
   assert.ok(reports.every((words) => words.includes(boom)))
 })
 
-test('a listener whose promise is rejected stops nobody either', async (t) => {
-  const { socket, channels: [a] } = await connected(t, ['a'])
-  const rejections = []
-  const note = (reason) => rejections.push(reason)
-  process.on('unhandledRejection', note)
-  t.after(() => process.off('unhandledRejection', note))
-  const heard = []
-  a.on('x', async () => {
-    throw new Error('later')
-  })
-  a.on('x', (data) => heard.push(data))
-  socket.say(msg('a', 'x', 1))
-  await settled()
-  assert.deepEqual(heard, [1])
-  assert.ok(rejections.length <= 1)
-})
-
 test('a listener may call anything from inside', async (t) => {
-  const { client, socket, sockets, channels: [a] } = await connected(t, ['a'])
+  const { client, socket, sockets, clock, channels: [a] } = await connected(t, ['a'])
   const heard = []
   const off = a.on('once', () => {
     off()
@@ -219,7 +202,7 @@ test('a listener may call anything from inside', async (t) => {
   assert.deepEqual(socket.frames().slice(1).map(({ t, c }) => `${t} ${c}`), ['sub b', 'pub a'])
   socket.say(msg('b', 'x', 1))
   socket.say(msg('a', 'leave', 1))
-  await settled()
+  await clock.advance(10)
   socket.say(msg('a', 'once', 1))
   await settled()
   assert.equal(heard[2], 'b')

@@ -47,7 +47,8 @@ async function expectSteady({ page, measure }, round, { rounds, allowedKib }) {
   const after = await measure()
   const grown = (after.heap - before.heap) / KIB
   assert.ok(grown < allowedKib, `the heap grew by ${grown.toFixed(0)} KiB`)
-  assert.equal(after.wasm, before.wasm, 'the linear memory grew')
+  // It grows by whole pages, and what is finalized late may need one.
+  assert.ok(after.wasm - before.wasm <= 64 * KIB, `the linear memory grew by ${(after.wasm - before.wasm) / KIB} KiB`)
 }
 
 test('10,000 times on and off', async (t) => {

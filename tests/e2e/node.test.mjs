@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { importPackage, unpacked } from './package.mjs'
 import { startServer } from './server.mjs'
+import { next } from './wait.mjs'
 
 const { BroadcastClient } = await importPackage()
 
@@ -21,8 +22,6 @@ function connect(t, server, options = {}) {
   t.after(() => client.disconnect())
   return client
 }
-
-const next = (emitter, name) => new Promise((resolve) => emitter.on(name, resolve))
 
 test('subscribes, hears, publishes', async (t) => {
   const server = await startServer(t, ['--allow-client-publish', 'chat.*'])
@@ -60,7 +59,7 @@ test('a frame that is too large costs the connection, and the client comes back 
   await channel.ready()
   const codes = []
   client.on('close', ({ code }) => codes.push(code))
-  const back = new Promise((resolve) => client.on('subscribed', resolve))
+  const back = next(client, 'subscribed')
   await channel.publish('too large', 'x'.repeat(70_000))
   await back
   const small = next(channel, 'small')
@@ -78,7 +77,7 @@ test('the gateway restarts: subscribed again, and what was published meanwhile a
   await server.kill()
   await closed
   let back = 0
-  const all = new Promise((resolve) => client.on('subscribed', () => ++back === 100 && resolve()))
+  const all = next(client, 'subscribed', () => ++back === 100)
   const echoes = channels.map((channel) => next(channel, 'x'))
   for (const channel of channels) channel.publish('x', channel.name)
   await server.start()
@@ -103,7 +102,7 @@ test('refusals come as error events with their reasons', async (t) => {
   const server = await startServer(t)
   const client = connect(t, server)
   const errors = []
-  const three = new Promise((resolve) => client.on('error', (error) => errors.push(error) === 3 && resolve()))
+  const three = next(client, 'error', (error) => errors.push(error) === 3)
   client.channel('private-a')
   client.channel('a b')
   client.channel('a').publish('x')

@@ -125,11 +125,20 @@ test('a publish needs no subscription and reaches every subscriber, the publishe
   assert.equal(outsider.received.count({ t: 'msg' }), 0)
 })
 
+test('who subscribes and publishes in one breath gets its own event', async (t) => {
+  const client = await connect(t)
+  for (let n = 0; n < 100; n++) {
+    const name = fresh('chat')
+    client.channel(name).publish('x', 1)
+    client.channel(name).publish('x', 2)
+    await client.received.until({ t: 'msg', c: name }, 2)
+    assert.deepEqual(client.received.matching({ c: name }).map(({ t, d }) => d ?? t), ['ok', 1, 2])
+  }
+})
+
 test('a publish without data is one of null', async (t) => {
   const client = await connect(t)
   const name = fresh('chat')
-  client.channel(name).publish('x', undefined)
-  await client.received.until({ t: 'ok', c: name })
   client.channel(name).publish('y', undefined)
   const { d } = await client.received.until({ t: 'msg', e: 'y' })
   assert.equal(d, null)

@@ -1,12 +1,15 @@
 // The package against a version 1 gateway, over real sockets.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { ULID } from '../peers/ulid.mjs'
 import { startV1Gateway } from '../peers/v1-gateway.mjs'
-import { importPackage } from './package.mjs'
+import { guard } from './children.mjs'
+import { importPackage, unpacked } from './package.mjs'
+import { next, within } from './wait.mjs'
 
 const { BroadcastClient } = await importPackage()
 
@@ -26,9 +29,6 @@ async function gatewayAndClient(t, options = {}, clientOptions = {}) {
   })
   return { gateway, client, errors }
 }
-
-/** The payload of the next event with this name. */
-const next = (emitter, name) => new Promise((resolve) => emitter.on(name, resolve))
 
 test('welcome, one sub, an event, a publish, an unsub', async (t) => {
   const { gateway, client } = await gatewayAndClient(t, { allowPublish: () => true })
@@ -67,7 +67,7 @@ test('every refusal arrives as an error event', async (t) => {
     },
   })
   await client.ready()
-  const arrived = new Promise((resolve) => client.on('error', () => errors.length === 4 && resolve()))
+  const arrived = next(client, 'error', () => errors.length === 4)
   client.channel('private-theirs')
   client.channel('broken.1')
   client.channel('private-mine').publish('x')
@@ -99,8 +99,9 @@ test('after a cut it comes back, subscribed once, and hears again', async (t) =>
   const a = client.channel('a')
   await a.ready()
   const heard = next(a, 'x')
+  const subscribed = next(client, 'subscribed')
   gateway.cut()
-  await gateway.received.until({ t: 'sub', c: 'a', connection: 1 })
+  await subscribed
   gateway.publish('a', 'x', 'again')
   assert.equal(await heard, 'again')
   assert.equal(gateway.count('sub'), 2)
@@ -115,7 +116,7 @@ test('what is published while away goes out after the subscriptions', async (t) 
   await closed
   const results = [1, 2, 3].map((n) => client.channel('a').publish('x', n))
   const events = []
-  const third = new Promise((resolve) => client.channel('a').on('x', (n) => events.push(n) === 3 && resolve()))
+  const third = next(client.channel('a'), 'x', (n) => events.push(n) === 3)
   gateway.refusing = false
   await Promise.all([third, ...results])
   assert.deepEqual(events, [1, 2, 3])
@@ -126,10 +127,7 @@ test('a gateway that accepts and drops is not hammered', async (t) => {
   const { gateway, client } = await gatewayAndClient(t, {}, { reconnectInitialDelayMs: 40 })
   const attempts = []
   client.on('open', () => gateway.drop(1011))
-  const fifth = new Promise((resolve) =>
-    client.on('reconnecting', ({ attempt }) => attempts.push(attempt) === 5 && resolve()),
-  )
-  await fifth
+  await next(client, 'reconnecting', ({ attempt }) => attempts.push(attempt) === 5)
   assert.deepEqual(attempts, [1, 2, 3, 4, 5])
 })
 
@@ -178,9 +176,6 @@ test('hundreds of channels', async (t) => {
 test('a process ends when its client is disconnected, and not before', async (t) => {
   const gateway = await startV1Gateway()
   t.after(() => gateway.close())
-  const { spawn } = await import('node:child_process')
-  const { guard } = await import('./children.mjs')
-  const { unpacked } = await import('./package.mjs')
   const script = `
     import { BroadcastClient } from 'tidings'
     import { WebSocket } from ${JSON.stringify(import.meta.resolve('ws'))}
@@ -188,8 +183,8 @@ test('a process ends when its client is disconnected, and not before', async (t)
     client.channel('a').on('bye', () => client.disconnect())
   `
   const child = guard(spawn(process.execPath, ['--input-type=module', '-e', script], { cwd: unpacked(), stdio: 'inherit' }))
-  const exit = once(child, 'exit')
-  await gateway.received.until({ t: 'sub', c: 'a' })
+  const exit = within(once(child, 'exit'), 'the end of the process')
+  await gateway.life.until({ subscribed: 'a' })
   gateway.publish('a', 'bye')
   assert.deepEqual(await exit, [0, null])
 })

@@ -30,7 +30,7 @@ class V1Gateway {
   connections = []
   /** Every frame received, as an object; texts that are no object as `{ bad: text }`. */
   received = new Inbox()
-  /** A notice `{ open: n }` or `{ closed: n, code }` per connection. */
+  /** A notice `{ open: n }`, `{ closed: n, code }` or `{ subscribed: channel, connection: n }`. */
   life = new Inbox()
   /** While true nothing is sent, not even `welcome`: a peer that is there and says nothing. */
   silent = false
@@ -141,6 +141,7 @@ class Connection {
     if (reason) return this.send({ t: 'err', c, r: reason })
     this.channels.add(c)
     this.send({ t: 'ok', c })
+    this.gateway.life.push({ subscribed: c, connection: this.number })
   }
 
   #unsub({ c }) {
