@@ -314,9 +314,8 @@ impl Session {
             return;
         }
         // A client that subscribes and publishes in one breath is meant to get its own event.
-        let joining = |m: &Membership, to: &Waiting| {
-            m.channel == to.channel && !matches!(m.stage, Stage::Live { .. })
-        };
+        let joining =
+            |m: &Membership, to: &Waiting| m.channel == to.channel && !matches!(m.stage, Stage::Live { .. });
         if queue.waiting.front().is_some_and(|next| self.channels.iter().any(|m| joining(m, next))) {
             return;
         }
