@@ -16,8 +16,8 @@ use wasm_bindgen::prelude::*;
 pub(crate) struct Channel {
     pub(crate) name: JsString,
     pub(crate) ready: Ready,
-    listeners: Listeners,
-    left: Cell<bool>,
+    /// Closed when the channel is left.
+    pub(crate) listeners: Listeners,
     /// The handle that the application has, so that it gets the same one again.
     handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
@@ -30,14 +30,9 @@ impl Channel {
             name,
             ready: Ready::default(),
             listeners: Listeners::new(),
-            left: Cell::new(false),
             handle: Cell::default(),
             refusal: Cell::default(),
         }
-    }
-
-    pub(crate) fn deliver(&self, event: &JsString, data: &JsValue, report: impl Fn(JsValue)) {
-        self.listeners.emit(event, data, || !self.left.get(), report);
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
@@ -54,8 +49,7 @@ impl Channel {
 
     /// No event reaches its listeners any more; whoever waits for it is told `code`.
     pub(crate) fn close(&self, code: &str) {
-        self.left.set(true);
-        self.listeners.clear();
+        self.listeners.close();
         self.ready.reject(|| left_error(code));
     }
 
@@ -119,27 +113,29 @@ impl BroadcastChannel {
     pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
         let event = errors::name("event", event)?;
         let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
-        let outcome = Deferred::new();
-        let promise = outcome.promise.clone();
-        self.client.act(|core, _| core.publish(Publish { text, outcome }));
+        let Deferred { promise, resolve, .. } = Deferred::new();
+        self.client.act(|core, _| core.publish(Publish { text, resolve }));
         Ok(promise)
     }
 
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
     /// gateway's reason, `left` or `disconnected`.
     pub fn ready(&self) -> Promise {
+        let ready = &self.channel.ready;
+        let promise = ready.wait();
         match self.channel_state() {
-            Some(ChannelState::Subscribed) => Promise::resolve(&JsValue::UNDEFINED),
-            Some(ChannelState::Denied) => Promise::reject(&self.channel.denied_error()),
-            None => Promise::reject(&left_error("left")),
-            _ if self.client.state() == State::Closed => Promise::reject(&closed_error()),
-            _ => self.channel.ready.wait(),
+            Some(ChannelState::Subscribed) => ready.resolve(),
+            Some(ChannelState::Denied) => ready.reject(|| self.channel.denied_error()),
+            None => ready.reject(|| left_error("left")),
+            _ if self.client.state() == State::Closed => ready.reject(closed_error),
+            _ => {}
         }
+        promise
     }
 
     /// Leaves the channel: its listeners hear nothing from here on.
     pub fn leave(&self) {
-        if !self.channel.left.get()
+        if !self.channel.listeners.are_closed()
             && let Some(id) = self.client.find(&self.channel.name)
         {
             self.channel.close("left");
@@ -148,6 +144,6 @@ impl BroadcastChannel {
     }
 
     fn channel_state(&self) -> Option<ChannelState> {
-        if self.channel.left.get() { None } else { self.client.channel_state(&self.channel) }
+        if self.channel.listeners.are_closed() { None } else { self.client.channel_state(&self.channel) }
     }
 }

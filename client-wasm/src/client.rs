@@ -67,11 +67,14 @@ impl BroadcastClient {
     /// A promise for the next `welcome`; resolved when there is a connection. It is rejected with an error whose
     /// `code` is `disconnected` when the client is closed.
     pub fn ready(&self) -> Promise {
+        let ready = &self.client.ready;
+        let promise = ready.wait();
         match self.client.state() {
-            State::Open => Promise::resolve(&JsValue::UNDEFINED),
-            State::Closed => Promise::reject(&closed_error()),
-            _ => self.client.ready.wait(),
+            State::Open => ready.resolve(),
+            State::Closed => ready.reject(closed_error),
+            _ => {}
         }
+        promise
     }
 
     /// Closes the connection for good and leaves every channel.

@@ -7,7 +7,7 @@ use crate::{
     js::{self, Record},
     listeners::Listeners,
     page::Page,
-    promise::Ready,
+    promise::{Ready, settle},
     settings::Settings,
     socket::Socket,
 };
@@ -109,15 +109,20 @@ impl Client {
     }
 
     pub(crate) fn connect(self: &Rc<Self>) {
-        let unwatched = self.inner.borrow().page.is_none();
-        if unwatched {
-            let page = Page::listen(self.clone());
-            self.inner.borrow_mut().page = Some(page);
-            for change in Page::now() {
-                self.tell(|core, now| core.page(now, change));
+        self.tell(|core, now| {
+            if matches!(core.state(), State::Idle | State::Closed) {
+                for change in Page::now() {
+                    core.page(now, change);
+                }
             }
+            core.connect(now);
+        });
+        let mut inner = self.inner.borrow_mut();
+        if inner.page.is_none() {
+            inner.page = Page::listen(self.clone());
         }
-        self.act(|core, now| core.connect(now));
+        drop(inner);
+        self.drive();
     }
 
     pub(crate) fn disconnect(self: &Rc<Self>) {
@@ -173,7 +178,7 @@ impl Client {
     }
 
     /// Reports what a listener threw.
-    pub(crate) fn report(&self, exception: &JsValue) {
+    fn report(&self, exception: &JsValue) {
         const MESSAGE: &str = "a listener threw";
         if !self.log("error", MESSAGE, exception) {
             call_logger(&js::property(&js::global(), "console"), "error", MESSAGE, exception);
@@ -183,7 +188,7 @@ impl Client {
     fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
         let data = data.as_ref();
         self.log("debug", event, data);
-        self.listeners.emit(&event.into(), data, || true, |exception| self.report(&exception));
+        self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
     }
 
     fn drive(self: &Rc<Self>) {
@@ -204,11 +209,12 @@ impl Client {
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
             Effect::Deliver { channel, event, data } => {
-                channel.deliver(&event, &data, |exception| self.report(&exception));
+                channel.listeners.emit(&event, &data, &|exception| self.report(exception));
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Dropped { frame, reason } => {
-                frame.outcome.resolve(Record::new().with("ok", false).with("reason", reason).as_ref());
+                let outcome = Record::new().with("ok", false).with("reason", reason);
+                settle(&frame.resolve, outcome.as_ref());
             }
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
@@ -266,7 +272,7 @@ impl Client {
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
             self.tell(|core, now| core.unsent(now, frame));
         } else if let Outgoing::Publish(publish) = frame {
-            publish.outcome.resolve(Record::new().with("ok", true).as_ref());
+            settle(&publish.resolve, Record::new().with("ok", true).as_ref());
         }
     }
 

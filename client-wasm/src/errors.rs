@@ -11,7 +11,9 @@ fn with_code(error: &JsValue, code: &JsValue) -> JsValue {
 
 /// A mistake in the program: what it is about, and what is allowed.
 pub(crate) fn invalid(what: &str, allowed: &str) -> JsValue {
-    let message = [what, " must be ", allowed].concat();
+    let mut message = String::from(what);
+    message.push_str(" must be ");
+    message.push_str(allowed);
     with_code(&TypeError::new(&message), &"invalid-argument".into())
 }
 
@@ -22,9 +24,10 @@ pub(crate) fn failure(code: &JsValue, message: &str) -> JsValue {
 
 /// `value` when it is a string that is not empty.
 pub(crate) fn name(what: &str, value: JsValue) -> Result<JsString, JsValue> {
-    match value.dyn_into::<JsString>() {
-        Ok(name) if name.length() > 0 => Ok(name),
-        _ => Err(invalid(what, "a string that is not empty")),
+    if value.is_string() && value.is_truthy() {
+        Ok(value.unchecked_into())
+    } else {
+        Err(invalid(what, "a string that is not empty"))
     }
 }
 
@@ -35,6 +38,10 @@ pub(crate) fn function(what: &str, value: JsValue) -> Result<js_sys::Function, J
 
 /// What an exception says.
 pub(crate) fn message(exception: &JsValue) -> JsString {
-    let message = crate::js::property(exception, "message");
-    message.dyn_into().unwrap_or_else(|_| "unknown error".into())
+    text(crate::js::property(exception, "message"))
+}
+
+/// `value` when it is a string, and otherwise an empty one.
+pub(crate) fn text(value: JsValue) -> JsString {
+    if value.is_string() { value.unchecked_into() } else { "".into() }
 }

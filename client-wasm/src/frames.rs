@@ -4,40 +4,43 @@ use crate::{
     channel::Channel,
     errors,
     js::{self, Properties},
-    promise::Deferred,
 };
-use js_sys::{JsString, Map, Object};
+use js_sys::{Function, JsString, Map, Object};
 use std::rc::Rc;
 use tidings_client_core::{Outgoing, Weight};
 use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
 
+/// The frames that the core acts on. Others are dropped before they are read.
+const HANDLED: [Tag; 5] = [Tag::Welcome, Tag::Ok, Tag::Err, Tag::Msg, Tag::Ping];
+
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
-    keys: Vec<JsValue>,
-    /// From a tag's text to its number.
+    keys: [JsValue; Key::ALL.len()],
+    /// From a tag's text to its place in [`HANDLED`].
     tags: Map,
 }
 
 /// A publish that is ready to be sent.
 pub(crate) struct Publish {
     pub(crate) text: JsString,
-    pub(crate) outcome: Deferred,
+    /// Resolves the promise of what became of it.
+    pub(crate) resolve: Function,
 }
 
 impl Weight for Publish {
     fn bytes(&self) -> usize {
-        js::TextEncoder::new().encode(&self.text).length() as usize
+        String::from(&self.text).len()
     }
 }
 
 impl Frames {
     pub(crate) fn new() -> Self {
         let tags = Map::new();
-        for &tag in Tag::ALL {
-            tags.set(&tag.as_str().into(), &(tag as u32).into());
+        for (index, tag) in HANDLED.iter().enumerate() {
+            tags.set(&tag.as_str().into(), &(index as u32).into());
         }
-        Self { keys: Key::ALL.iter().map(|key| key.as_str().into()).collect(), tags }
+        Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags }
     }
 
     /// Reads the data of a message; `None` when it is no frame that the protocol knows.
@@ -108,7 +111,7 @@ impl Fields for Frame<'_> {
 
     fn tag(&self) -> Option<Tag> {
         let tag = self.frames.tags.get(&self.get(Key::Tag)).as_f64()?;
-        Tag::ALL.get(tag as usize).copied()
+        HANDLED.get(tag as usize).copied()
     }
 
     fn text(&self, key: Key) -> Option<JsString> {
@@ -117,7 +120,7 @@ impl Fields for Frame<'_> {
     }
 
     fn name(&self, key: Key) -> Option<JsString> {
-        self.text(key).filter(|text| text.length() > 0)
+        self.text(key).filter(|text| text.is_truthy())
     }
 
     fn integer(&self, key: Key) -> Option<u64> {

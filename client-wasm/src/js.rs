@@ -20,6 +20,10 @@ extern "C" {
     #[wasm_bindgen(method, structural, indexing_setter)]
     pub(crate) fn set(this: &Properties, key: &JsValue, value: &JsValue);
 
+    /// `event.data`.
+    #[wasm_bindgen(method, structural, getter)]
+    fn data(this: &Properties) -> JsValue;
+
     /// The text stays where it is, outside of linear memory.
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
     pub(crate) fn parse(text: &JsValue) -> Result<JsValue, JsValue>;
@@ -39,13 +43,12 @@ extern "C" {
     #[wasm_bindgen(method, structural, js_name = bind)]
     pub(crate) fn bind(this: &Callable, context: &JsValue, argument: &JsValue) -> Function;
 
-    pub(crate) type TextEncoder;
+    #[wasm_bindgen(js_name = URL)]
+    pub(crate) type Url;
 
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> TextEncoder;
-
-    #[wasm_bindgen(method)]
-    pub(crate) fn encode(this: &TextEncoder, text: &JsString) -> js_sys::Uint8Array;
+    /// An absolute address, or with `base` a relative one.
+    #[wasm_bindgen(constructor, js_class = "URL", catch)]
+    pub(crate) fn new(url: &JsValue, base: &JsValue) -> Result<Url, JsValue>;
 
     /// A `WebSocket`, or what the application's factory made.
     #[derive(Clone)]
@@ -60,17 +63,16 @@ extern "C" {
 
     #[wasm_bindgen(method, structural, catch)]
     pub(crate) fn close(this: &WebSocket, code: u16, reason: &str) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, structural, catch, js_name = addEventListener)]
-    pub(crate) fn listen(this: &WebSocket, event: &str, listener: &JsValue) -> Result<(), JsValue>;
 }
 
 /// `object[key]`; `undefined` when there is no object.
 pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
-    if object.is_undefined() || object.is_null() {
-        return JsValue::UNDEFINED;
-    }
-    object.unchecked_ref::<Properties>().get(&key.into())
+    if object.is_truthy() { object.unchecked_ref::<Properties>().get(&key.into()) } else { JsValue::UNDEFINED }
+}
+
+/// `event.data`, without a string for the key.
+pub(crate) fn data(event: &JsValue) -> JsValue {
+    event.unchecked_ref::<Properties>().data()
 }
 
 /// A new object, made property by property.

@@ -2,12 +2,15 @@
 //! what nobody holds any longer is collected like any other object.
 
 use crate::js::{self, Callable};
-use js_sys::{Function, JsString, Map, Set};
+use js_sys::{Function, JsString, Map};
+use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
-/// Listeners by event.
+/// Listeners by event, until they are closed.
 pub(crate) struct Listeners {
-    events: Map<JsValue, Set>,
+    /// From an event to a map whose keys and values are its listeners.
+    events: Map,
+    closed: Cell<bool>,
 }
 
 /// The key of the listeners to every event; an event's name is a string.
@@ -15,19 +18,19 @@ const EVERY: JsValue = JsValue::NULL;
 
 impl Listeners {
     pub(crate) fn new() -> Self {
-        Self { events: Map::new_typed() }
+        Self { events: Map::new(), closed: Cell::new(false) }
     }
 
     /// Adds a listener and returns the function that removes it, and only it: the same function may be added twice.
     pub(crate) fn add(&self, event: &JsValue, listener: &Function) -> Function {
-        let set = self.of(event).unwrap_or_else(|| {
-            let set = Set::new(&JsValue::UNDEFINED);
-            self.events.set(event, &set);
-            set
-        });
+        let mut entries = self.events.get(event);
+        if entries.is_undefined() {
+            entries = Map::new().into();
+            self.events.set(event, &entries);
+        }
         let entry = listener.unchecked_ref::<Callable>().copy();
-        set.add(&entry);
-        js::property(&set, "delete").unchecked_into::<Callable>().bind(&set, &entry)
+        entries.unchecked_ref::<Map>().set(&entry, &entry);
+        js::property(&entries, "delete").unchecked_into::<Callable>().bind(&entries, &entry)
     }
 
     /// Adds a listener to every event.
@@ -35,50 +38,45 @@ impl Listeners {
         self.add(&EVERY, listener)
     }
 
-    pub(crate) fn clear(&self) {
+    /// No listener is called from here on.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
         self.events.clear();
     }
 
-    fn of(&self, event: &JsValue) -> Option<Set> {
-        let set: JsValue = self.events.get(event).into();
-        if set.is_undefined() { None } else { Some(set.unchecked_into()) }
+    pub(crate) fn are_closed(&self) -> bool {
+        self.closed.get()
     }
 
-    /// Calls the listeners of `event` in the order in which they were added, while `call` wants more. One that is
-    /// removed meanwhile is not called, one that is added has to wait for the next event.
-    fn each(&self, event: &JsValue, mut call: impl FnMut(&Function) -> bool) {
-        let Some(set) = self.of(event) else { return };
-        let entries = set.values();
-        for _ in 0..set.size() {
-            let Ok(next) = entries.next() else { return };
-            if next.done() || !call(next.value().unchecked_ref()) {
+    /// Hands `data` to the listeners of `event`, and event and data to those of every event. What one of them throws
+    /// goes to `report`.
+    pub(crate) fn emit(&self, event: &JsString, data: &JsValue, report: &dyn Fn(&JsValue)) {
+        self.run(event, data, None, report);
+        self.run(&EVERY, event, Some(data), report);
+    }
+
+    /// Calls listeners in the order in which they were added. One that is removed meanwhile is not called, one that
+    /// is added has to wait for the next event.
+    fn run(&self, key: &JsValue, first: &JsValue, second: Option<&JsValue>, report: &dyn Fn(&JsValue)) {
+        let entries = self.events.get(key);
+        if entries.is_undefined() {
+            return;
+        }
+        let entries: &Map = entries.unchecked_ref();
+        let listeners = entries.values();
+        for _ in 0..entries.size() {
+            let Ok(next) = listeners.next() else { return };
+            if next.done() || self.closed.get() {
                 return;
             }
+            let listener: Function = next.value().unchecked_into();
+            let result = match second {
+                None => listener.call1(&JsValue::UNDEFINED, first),
+                Some(second) => listener.call2(&JsValue::UNDEFINED, first, second),
+            };
+            if let Err(exception) = result {
+                report(&exception);
+            }
         }
-    }
-
-    /// Hands `data` to the listeners of `event`, and event and data to those of every event. An exception goes to
-    /// `report`; `wanted` is asked before each call.
-    pub(crate) fn emit(
-        &self,
-        event: &JsString,
-        data: &JsValue,
-        wanted: impl Fn() -> bool,
-        report: impl Fn(JsValue),
-    ) {
-        self.each(event, |listener| {
-            let wanted = wanted();
-            if wanted && let Err(exception) = listener.call1(&JsValue::UNDEFINED, data) {
-                report(exception);
-            }
-            wanted
-        });
-        self.each(&EVERY, |listener| {
-            let wanted = wanted();
-            if wanted && let Err(exception) = listener.call2(&JsValue::UNDEFINED, event, data) {
-                report(exception);
-            }
-            wanted
-        });
     }
 }

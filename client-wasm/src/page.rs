@@ -6,19 +6,18 @@ use tidings_client_core::PageChange;
 use wasm_bindgen::prelude::*;
 use web_sys::EventTarget;
 
-const WINDOW_EVENTS: [&str; 3] = ["online", "offline", "pageshow"];
-const DOCUMENT_EVENTS: [&str; 1] = ["visibilitychange"];
+/// What is listened to, all of it at the window: a change of visibility comes up from the document.
+const EVENTS: [&str; 4] = ["online", "offline", "pageshow", "visibilitychange"];
 
 /// Listens until it is dropped.
 pub(crate) struct Page {
-    /// Each with the events listened to. A worker has no document, Node.js has neither.
-    targets: Vec<(EventTarget, &'static [&'static str])>,
+    window: EventTarget,
     listener: Closure<dyn Fn(JsValue)>,
 }
 
 fn visibility() -> PageChange {
-    match js::property(&js::property(&js::global(), "document"), "visibilityState").as_string() {
-        Some(state) if state == "hidden" => PageChange::Hidden,
+    match js::property(&js::property(&js::global(), "document"), "hidden").as_bool() {
+        Some(true) => PageChange::Hidden,
         _ => PageChange::Visible,
     }
 }
@@ -36,41 +35,36 @@ impl Page {
         [network(), visibility()]
     }
 
-    pub(crate) fn listen(client: Rc<Client>) -> Self {
+    /// `None` where nothing reports such things, as in Node.js.
+    pub(crate) fn listen(client: Rc<Client>) -> Option<Self> {
+        let window = js::global();
+        if !js::property(&window, "addEventListener").is_function() {
+            return None;
+        }
+        let window: EventTarget = window.unchecked_into();
         let listener = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
-            let change = match js::property(&event, "type").as_string().as_deref() {
-                Some("online") => PageChange::Online,
-                Some("offline") => PageChange::Offline,
-                Some("visibilitychange") => visibility(),
+            let event_type = js::property(&event, "type").as_string().unwrap_or_default();
+            let change = match event_type.as_str() {
+                "visibilitychange" => visibility(),
                 // A page that is shown for the first time has just connected.
-                _ if js::property(&event, "persisted").is_truthy() => PageChange::Restored,
-                _ => return,
+                "pageshow" if js::property(&event, "persisted").is_falsy() => return,
+                "pageshow" => PageChange::Restored,
+                _ => network(),
             };
             client.act(|core, now| core.page(now, change));
         });
-        let global = js::global();
-        let document = js::property(&global, "document");
-        let mut targets = Vec::new();
-        for (target, events) in [(global, &WINDOW_EVENTS[..]), (document, &DOCUMENT_EVENTS[..])] {
-            if js::property(&target, "addEventListener").is_function() {
-                let target: EventTarget = target.unchecked_into();
-                for event in events {
-                    let _ = target.add_event_listener_with_callback(event, listener.as_ref().unchecked_ref());
-                }
-                targets.push((target, events));
-            }
+        for event in EVENTS {
+            let _ = window.add_event_listener_with_callback(event, listener.as_ref().unchecked_ref());
         }
-        Self { targets, listener }
+        Some(Self { window, listener })
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        for (target, events) in &self.targets {
-            for event in *events {
-                let listener = self.listener.as_ref().unchecked_ref();
-                let _ = target.remove_event_listener_with_callback(event, listener);
-            }
+        for event in EVENTS {
+            let listener = self.listener.as_ref().unchecked_ref();
+            let _ = self.window.remove_event_listener_with_callback(event, listener);
         }
     }
 }

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 /// A promise that is settled from outside.
 pub(crate) struct Deferred {
     pub(crate) promise: Promise,
-    resolve: Function,
+    pub(crate) resolve: Function,
     reject: Function,
 }
 
@@ -19,11 +19,11 @@ impl Deferred {
         let [resolve, reject] = functions.map(JsCast::unchecked_into);
         Self { promise, resolve, reject }
     }
+}
 
-    pub(crate) fn resolve(&self, value: &JsValue) {
-        // The functions of a promise do not throw.
-        let _ = self.resolve.call1(&JsValue::UNDEFINED, value);
-    }
+/// Calls a function that settles a promise; it does not throw.
+pub(crate) fn settle(function: &Function, value: &JsValue) {
+    let _ = function.call1(&JsValue::UNDEFINED, value);
 }
 
 /// The promise of `ready()`: one for all who wait for the same thing.
@@ -40,13 +40,13 @@ impl Ready {
 
     pub(crate) fn resolve(&self) {
         if let Some(waiting) = self.0.take() {
-            waiting.resolve(&JsValue::UNDEFINED);
+            settle(&waiting.resolve, &JsValue::UNDEFINED);
         }
     }
 
     pub(crate) fn reject(&self, error: impl FnOnce() -> JsValue) {
         if let Some(waiting) = self.0.take() {
-            let _ = waiting.reject.call1(&JsValue::UNDEFINED, &error());
+            settle(&waiting.reject, &error());
         }
     }
 }

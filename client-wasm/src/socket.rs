@@ -1,10 +1,15 @@
 //! One WebSocket and what it reports.
 
-use crate::{driver::Client, js, js::WebSocket};
+use crate::{
+    driver::Client,
+    errors,
+    js::{self, WebSocket},
+};
 use js_sys::JsString;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
+use web_sys::EventTarget;
 
 /// `WebSocket.OPEN`.
 const OPEN: f64 = 1.0;
@@ -15,8 +20,7 @@ pub(crate) struct Socket {
     link: Rc<Link>,
 }
 
-/// What ties the handlers of a socket to the client: it keeps the client alive, until it is cut. The handlers
-/// themselves belong to the socket and are collected with it, so that one without `removeEventListener` will do.
+/// What ties a socket to the client: it keeps the client alive, until it is cut.
 struct Link(Cell<Option<Rc<Client>>>);
 
 impl Link {
@@ -40,33 +44,23 @@ impl Socket {
             Some(factory) => factory.call1(&JsValue::UNDEFINED, url)?.unchecked_into(),
             None => WebSocket::open(url)?,
         };
-        if !socket.is_object() {
-            return Err(js_sys::Error::new("webSocketFactory returned no socket").into());
+        let link = Rc::new(Link(Cell::new(Some(client.clone()))));
+        let listener = {
+            let link = link.clone();
+            Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
+                if let Some(client) = link.client() {
+                    report(&client, id, &event);
+                }
+            })
+        };
+        // The listener belongs to the socket and is collected with it, so that one without `removeEventListener`
+        // will do.
+        let listener = listener.into_js_value();
+        for event in ["message", "close", "error"] {
+            let target: &EventTarget = socket.unchecked_ref();
+            target.add_event_listener_with_callback(event, listener.unchecked_ref())?;
         }
-        let socket = Self { socket, link: Rc::new(Link(Cell::new(Some(client.clone())))) };
-        socket.listen("message", move |client, event| client.receive(id, &js::property(&event, "data")))?;
-        socket.listen("error", |client, event| {
-            client.log("warn", "the socket failed", &event);
-        })?;
-        socket.listen("close", move |client, event| {
-            let closed = Closed {
-                code: js::property(&event, "code").as_f64().map_or(1006, |code| code as u16),
-                reason: js::property(&event, "reason").dyn_into().unwrap_or_default(),
-                clean: js::property(&event, "wasClean").is_truthy(),
-            };
-            client.closed(id, closed);
-        })?;
-        Ok(socket)
-    }
-
-    fn listen(&self, event: &str, handle: impl Fn(Rc<Client>, JsValue) + 'static) -> Result<(), JsValue> {
-        let link = self.link.clone();
-        let listener = Closure::<dyn Fn(JsValue)>::new(move |event| {
-            if let Some(client) = link.client() {
-                handle(client, event);
-            }
-        });
-        self.socket.listen(event, &listener.into_js_value())
+        Ok(Self { socket, link })
     }
 
     pub(crate) fn handle(&self) -> WebSocket {
@@ -81,5 +75,22 @@ impl Socket {
     pub(crate) fn close(self, code: u16, reason: &str) {
         // A socket that cannot be closed is let go all the same.
         let _ = self.socket.close(code, reason);
+    }
+}
+
+/// Tells the client of an event: a message is what has data, and an error is followed by a close.
+fn report(client: &Rc<Client>, id: SocketId, event: &JsValue) {
+    let data = js::data(event);
+    if !data.is_undefined() {
+        client.receive(id, &data);
+    } else if js::property(event, "type").as_string().is_some_and(|name| name == "error") {
+        client.log("warn", "the socket failed", event);
+    } else {
+        let closed = Closed {
+            code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+            reason: errors::text(js::property(event, "reason")),
+            clean: js::property(event, "wasClean").is_truthy(),
+        };
+        client.closed(id, closed);
     }
 }

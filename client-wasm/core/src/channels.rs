@@ -94,7 +94,9 @@ impl<C: Clone> Channels<C> {
         let slot = Some(Slot { channel, wanted: true, wire: Wire::Absent });
         let index = match self.free.pop() {
             Some(index) => {
-                self.slots[index as usize] = slot;
+                if let Some(free) = self.slots.get_mut(index as usize) {
+                    *free = slot;
+                }
                 index
             }
             None => {
@@ -145,7 +147,8 @@ impl<C: Clone> Channels<C> {
     /// The next step; without a connection only what needs none.
     pub(crate) fn step(&mut self, connected: bool) -> Option<Step<C>> {
         while let Some(index) = self.changed.pop() {
-            let Some(slot) = &mut self.slots[index as usize] else { continue };
+            let Some(entry) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = entry else { continue };
             match (slot.wanted, slot.wire) {
                 (true, Wire::Absent) if connected => {
                     slot.wire = Wire::Asked;
@@ -158,7 +161,7 @@ impl<C: Clone> Channels<C> {
                 }
                 (false, Wire::Absent | Wire::Denied) => {
                     self.free.push(index);
-                    return self.slots[index as usize].take().map(|slot| Step::Forget(slot.channel));
+                    return entry.take().map(|slot| Step::Forget(slot.channel));
                 }
                 _ => {}
             }
