@@ -54,7 +54,7 @@ async function start(app: HTMLElement): Promise<void> {
     element(
       'main',
       {},
-      element('div', { class: 'watch' }, rooms(harbour), stage(harbour, status, me), chat(harbour, status, me)),
+      element('div', { class: 'watch' }, rooms(harbour, line), stage(harbour, status, me), chat(harbour, status, me)),
       connection(line, status, tide, logbook),
       element('div', { class: 'gauges' }, latency(pulse, tide), rate(traffic, tide)),
       element('div', { class: 'tools' }, swell(swellRun, status), terminal(harbour)),

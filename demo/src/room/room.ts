@@ -55,8 +55,11 @@ export class Room {
       this.refused.emit('')
     })
     line.client.on('subscribed', ({ channel }) => {
-      if (channel === this.channelName) this.#announce('arrive')
+      if (channel !== this.channelName) return
+      this.#announce('arrive')
+      this.membership.emit()
     })
+    line.client.on('state', () => this.membership.emit())
     line.client.on('error', ({ channel, reason }) => {
       if (channel === this.channelName) this.#refuse(reason)
     })
@@ -70,6 +73,11 @@ export class Room {
 
   get joined(): boolean {
     return this.#channel !== undefined
+  }
+
+  /** Whether events reach us: joined, and the gateway has said so. */
+  get live(): boolean {
+    return this.#channel?.state === 'subscribed'
   }
 
   join(): void {
