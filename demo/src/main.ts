@@ -47,7 +47,10 @@ async function start(app: HTMLElement): Promise<void> {
   const harbour = new Harbour(all, first)
   first.join()
 
-  harbour.changed.on(() => history.replaceState(null, '', `#${harbour.current.id}`))
+  harbour.changed.on(() => {
+    const address = `#${harbour.current.id}`
+    if (location.hash !== address) history.replaceState(null, '', address)
+  })
 
   app.replaceChildren(
     header(line, status, me),
