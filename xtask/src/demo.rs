@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// Builds `demo/dist`, or finds that nothing has changed.
-fn build(workspace: &Workspace) -> Result<()> {
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let demo = workspace.demo();
     setup::npm_packages(&demo)?;
     let inputs = Inputs::default().path(&demo)?.path(&workspace.package().join("dist"))?;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::{
-    pack, setup,
+    demo, pack, setup,
     step::{show, step},
     workspace::Workspace,
 };
@@ -24,7 +24,7 @@ enum Suite {
     Rust,
     /// The npm package in fresh projects: bundlers, servers, types
     Package,
-    /// Client and gateway in a real browser
+    /// Client, gateway and demo in a real browser
     E2e,
 }
 
