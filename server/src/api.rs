@@ -30,7 +30,7 @@ impl Gateway {
     /// backplane has accepted the event. `data` may be left out and is then `null`.
     ///
     /// It is open, so it answers only to programs on this machine: the peer's address is a loopback address,
-    /// the request came through no proxy and from no page of another origin.
+    /// the request came through no proxy, and from no page but one that was loaded from this machine.
     pub fn local_api(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         let gateway = self.clone();
         move |config| {
@@ -81,7 +81,7 @@ fn local(request: &HttpRequest) -> Result<(), &'static str> {
     if FORWARDED.iter().any(|name| request.headers().contains_key(*name)) {
         return Err("publishing is not open through a proxy: call the gateway directly");
     }
-    if !origin::is_allowed(request.headers(), &[]) {
+    if !origin::is_of_this_machine(request.headers()) {
         return Err("publishing is not open to pages of another origin");
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Which pages may connect: a WebSocket is not held back by the same-origin policy, so the gateway checks.
 
 use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whether `origin` can be on the list of allowed origins.
 pub(crate) fn check(origin: &str) -> Result<(), String> {
@@ -33,6 +34,27 @@ fn same_host(headers: &HeaderMap, origin: &str) -> bool {
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let bare = |name: &str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
     bare(authority) == bare(host)
+}
+
+/// Whether a request with these headers comes from no page, or from one that was loaded from this very machine. A
+/// page of another host is not of this machine even when the name of that host has been made to mean it.
+pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    origin.to_str().is_ok_and(|origin| same_host(headers, origin) && is_loopback(origin))
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .is_some_and(|host| host.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()))
 }
 
 #[cfg(test)]
@@ -82,6 +104,28 @@ mod tests {
         }
         for bad in ["a.example", "https://", "https://a.example/", "https://*.example", ""] {
             assert!(check(bad).expect_err(bad).contains(&format!("{bad:?}")));
+        }
+    }
+
+    #[test]
+    fn pages_of_this_machine() {
+        for (origin, host, expected) in [
+            (None, "gateway.example.com", true),
+            (Some("http://localhost:8080"), "localhost:8080", true),
+            (Some("http://127.0.0.1:8080"), "127.0.0.1:8080", true),
+            (Some("http://[::1]:8080"), "[::1]:8080", true),
+            (Some("http://[::1]"), "[::1]", true),
+            (Some("http://localhost:3000"), "localhost:8080", false),
+            (Some("http://rebound.example.com:8080"), "rebound.example.com:8080", false),
+            (Some("http://localhost.example.com"), "localhost.example.com", false),
+            (Some("null"), "localhost:8080", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(is_of_this_machine(&headers), expected, "{origin:?} at {host}");
         }
     }
 }
