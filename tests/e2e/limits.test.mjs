@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { request } from 'node:http'
 import { connect as tcp } from 'node:net'
 import { describe, test } from 'node:test'
 import { WebSocket } from 'ws'
@@ -168,6 +169,25 @@ describe('the gateway', { concurrency: true }, () => {
       assert.ok(status >= 400 && status < 500, `${status} for ${body}`)
     }
     assert.equal((await fetch(`${server.origin}/api/publish`)).status, 405)
+  })
+
+  test('publishes for no page but its own, also when a name was made to mean this machine', async (t) => {
+    const server = await startServer(t)
+    const { port } = new URL(server.origin)
+    const status = (headers) =>
+      new Promise((resolve, reject) => {
+        const options = { port, host: '127.0.0.1', method: 'POST', path: '/api/publish' }
+        const json = { 'content-type': 'application/json' }
+        const sent = request({ ...options, headers: { ...json, ...headers } }, ({ statusCode }) => resolve(statusCode))
+        sent.on('error', reject)
+        sent.end('{"channel":"a","event":"b","data":1}')
+      })
+    assert.equal(await status({}), 200)
+    assert.equal(await status({ origin: server.origin }), 200)
+    assert.equal(await status({ origin: 'https://evil.example.com' }), 403)
+    const rebound = `evil.example.com:${port}`
+    assert.equal(await status({ host: rebound, origin: `http://${rebound}` }), 403)
+    assert.equal(await status({ 'content-type': 'text/plain' }), 415)
   })
 
   test('a thousand connections come and go', async (t) => {
