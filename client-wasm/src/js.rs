@@ -67,7 +67,11 @@ extern "C" {
 
 /// `object[key]`; `undefined` when there is no object.
 pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
-    if object.is_truthy() { object.unchecked_ref::<Properties>().get(&key.into()) } else { JsValue::UNDEFINED }
+    if object.is_truthy() {
+        object.unchecked_ref::<Properties>().get(&key.into())
+    } else {
+        JsValue::UNDEFINED
+    }
 }
 
 /// `event.data`, without a string for the key.

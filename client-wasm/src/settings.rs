@@ -59,7 +59,10 @@ fn url(given: JsValue) -> Result<JsValue, JsValue> {
     let given = if !given.is_undefined() {
         given
     } else if page.is_undefined() {
-        return Err(errors::failure(&"no-url".into(), "there is no page to take the gateway's url from: pass url"));
+        return Err(errors::failure(
+            &"no-url".into(),
+            "there is no page to take the gateway's url from: pass url",
+        ));
     } else {
         DEFAULT_PATH.into()
     };

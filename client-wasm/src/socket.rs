@@ -81,16 +81,19 @@ impl Socket {
 /// Tells the client of an event: a message is what has data, and an error is followed by a close.
 fn report(client: &Rc<Client>, id: SocketId, event: &JsValue) {
     let data = js::data(event);
-    if !data.is_undefined() {
-        client.receive(id, &data);
-    } else if js::property(event, "type").as_string().is_some_and(|name| name == "error") {
-        client.log("warn", "the socket failed", event);
-    } else {
-        let closed = Closed {
-            code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
-            reason: errors::text(js::property(event, "reason")),
-            clean: js::property(event, "wasClean").is_truthy(),
-        };
-        client.closed(id, closed);
+    let kind = if data.is_undefined() { js::property(event, "type").as_string() } else { None };
+    match kind.as_deref() {
+        Some("error") => {
+            client.log("warn", "the socket failed", event);
+        }
+        None | Some("message") => client.receive(id, &data),
+        Some(_) => {
+            let closed = Closed {
+                code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+                reason: errors::text(js::property(event, "reason")),
+                clean: js::property(event, "wasClean").is_truthy(),
+            };
+            client.closed(id, closed);
+        }
     }
 }

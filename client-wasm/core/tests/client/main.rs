@@ -1,0 +1,9 @@
+//! A client against scripts of what happens to it, and against whatever may happen.
+
+mod channels;
+mod connection;
+mod invariants;
+mod liveness;
+mod outbox;
+mod page;
+mod script;

@@ -1,0 +1,328 @@
+//! Scripts: what happens to a client, and what it does.
+//!
+//! A line that starts with `>` is an input, the lines below it are the effects, in order. A line that starts with
+//! `?` asks something, `!` sets an option, `#` is a remark. Time stands still but for `> after 100` (timers fire when
+//! they are due) and `> sleep 100` (the machine sleeps, and a timer that was due then fires late). Random numbers are
+//! one half.
+
+use std::collections::HashMap;
+use tidings_client_core::{
+    ChannelId, ChannelState, Closed, Core, Effect, NUMBERS, Options, Outgoing, PageChange, SocketId, State,
+    Weight,
+};
+use tidings_protocol::ServerFrame;
+
+/// A publish: its size is the length of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame(pub(crate) String);
+
+impl Weight for Frame {
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+pub(crate) type Does = Effect<String, String, String, Frame>;
+
+/// What was asked of the owner, and whether the socket refused it.
+pub(crate) struct Done {
+    pub(crate) effect: Does,
+    pub(crate) refused: bool,
+}
+
+/// A client with a virtual clock.
+pub(crate) struct Sim {
+    pub(crate) core: Core<String, String, String, Frame>,
+    pub(crate) names: HashMap<String, ChannelId>,
+    pub(crate) now: u64,
+    pub(crate) socket: u32,
+    /// What the timer is set for, as a shell sets it: it is left alone when the deadline moves away.
+    pub(crate) timer: Option<u64>,
+    /// The socket takes no frame, or not the next one.
+    refusing: Refusing,
+    /// The socket has refused a frame.
+    pub(crate) refused: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refusing {
+    No,
+    Next,
+    All,
+}
+
+impl Sim {
+    pub(crate) fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
+        let core = Core::new(options, random);
+        Self {
+            core,
+            names: HashMap::new(),
+            now: 1_000,
+            socket: 0,
+            timer: None,
+            refusing: Refusing::No,
+            refused: false,
+        }
+    }
+
+    /// Carries out what the core asks, and sets the timer.
+    pub(crate) fn drive(&mut self) -> Vec<Done> {
+        let mut done = Vec::new();
+        while let Some(effect) = self.core.poll() {
+            match &effect {
+                Effect::Connect { socket } => {
+                    self.socket = socket.0;
+                    self.refused = false;
+                    if self.refusing == Refusing::Next {
+                        self.refusing = Refusing::No;
+                    }
+                }
+                Effect::Forget(name) => {
+                    self.names.remove(name);
+                }
+                Effect::Send(frame) if self.refusing != Refusing::No => {
+                    if self.refusing == Refusing::Next {
+                        self.refusing = Refusing::No;
+                    }
+                    self.refused = true;
+                    self.core.unsent(self.now, frame.clone());
+                    done.push(Done { effect, refused: true });
+                    continue;
+                }
+                _ => {}
+            }
+            done.push(Done { effect, refused: false });
+        }
+        let deadline = self.core.deadline();
+        if let Some(deadline) = deadline
+            && self.timer.is_none_or(|timer| deadline < timer)
+        {
+            self.timer = Some(deadline);
+        } else if deadline.is_none() {
+            self.timer = None;
+        }
+        done
+    }
+
+    pub(crate) fn receive(&mut self, socket: u32, frame: Option<ServerFrame<String, String>>) {
+        let names = &self.names;
+        self.core.receive(self.now, SocketId(socket), frame, |name| names.get(name).copied());
+    }
+
+    pub(crate) fn closed(&mut self, socket: u32, code: u16) {
+        self.core.closed(self.now, SocketId(socket), Closed { code, reason: String::new(), clean: false });
+    }
+
+    pub(crate) fn channel(&mut self, name: &str) {
+        let known = self.names.get(name).copied();
+        if known.is_none_or(|id| self.core.channel(id).is_none()) {
+            let id = self.core.subscribe(known, name.to_owned());
+            self.names.insert(name.to_owned(), id);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, name: &str) {
+        if let Some(&id) = self.names.get(name) {
+            self.core.leave(self.now, id);
+        }
+    }
+
+    /// Lets the socket refuse the next frame.
+    pub(crate) fn refuse_one(&mut self) {
+        self.refusing = Refusing::Next;
+    }
+
+    /// Fires the timer when it is due.
+    pub(crate) fn fire(&mut self) -> bool {
+        let due = self.timer.filter(|&due| due <= self.now);
+        if let Some(due) = due {
+            self.timer = None;
+            self.core.timer(self.now, due);
+        }
+        due.is_some()
+    }
+
+    /// Lets time go by, with timers on time.
+    pub(crate) fn after(&mut self, ms: u64) -> Vec<Done> {
+        let end = self.now + ms;
+        let mut done = Vec::new();
+        while let Some(due) = self.timer.filter(|&due| due <= end) {
+            self.now = self.now.max(due);
+            self.fire();
+            done.extend(self.drive());
+        }
+        self.now = end;
+        done
+    }
+
+    fn input(&mut self, line: &str) -> Vec<Done> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let word = |index: usize| words.get(index).copied().unwrap_or_default();
+        let text = |index: usize| word(index).to_owned();
+        let number = |index: usize| word(index).parse::<u64>().expect("a number");
+        let frame = |frame| Some(frame);
+        match word(0) {
+            "connect" => self.core.connect(self.now),
+            "disconnect" => self.core.disconnect(),
+            "channel" => self.channel(word(1)),
+            "leave" => self.leave(word(1)),
+            "publish" => self.core.publish(Frame(text(1))),
+            "after" => return self.after(number(1)),
+            "sleep" => {
+                self.now += number(1);
+                self.fire();
+            }
+            "closed" => self.closed(self.socket, number(1) as u16),
+            "failed" => self.core.failed(self.now, SocketId(self.socket), text(1)),
+            "refuse" => self.refusing = Refusing::All,
+            "accept" => self.refusing = Refusing::No,
+            "online" => self.core.page(self.now, PageChange::Online),
+            "offline" => self.core.page(self.now, PageChange::Offline),
+            "visible" => self.core.page(self.now, PageChange::Visible),
+            "hidden" => self.core.page(self.now, PageChange::Hidden),
+            "restored" => self.core.page(self.now, PageChange::Restored),
+            "old" => {
+                let socket = std::mem::replace(&mut self.socket, 1);
+                let done = self.input(&words[1..].join(" "));
+                self.socket = socket.max(self.socket);
+                return done;
+            }
+            other => {
+                let received = match other {
+                    "noise" => None,
+                    "welcome" => frame(ServerFrame::Welcome {
+                        id: format!("id{}", self.socket),
+                        version: None,
+                        keepalive_ms: words.get(1).map(|_| number(1)),
+                    }),
+                    "ok" => frame(ServerFrame::Ok { channel: text(1), position: None, recovery: None }),
+                    "err" => frame(ServerFrame::Err {
+                        channel: text(1),
+                        reason: words[2..].join(" "),
+                        request: None,
+                    }),
+                    "msg" => frame(ServerFrame::Msg {
+                        channel: text(1),
+                        event: text(2),
+                        data: text(3),
+                        id: "i".into(),
+                        offset: None,
+                        previous: None,
+                    }),
+                    "ping" => frame(ServerFrame::Ping),
+                    "gap" => frame(ServerFrame::Pos { channel: text(1), offset: 1 }),
+                    _ => panic!("no such input: {line}"),
+                };
+                self.receive(self.socket, received);
+            }
+        }
+        self.drive()
+    }
+
+    fn answer(&self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[0] {
+            "state" => state(self.core.state()).to_owned(),
+            "id" => self.core.id().cloned().unwrap_or_else(|| "none".into()),
+            "deadline" => {
+                self.core.deadline().map_or("none".into(), |deadline| (deadline - self.now).to_string())
+            }
+            "channel" => {
+                let state = self.names.get(words[1]).and_then(|&id| self.core.channel_state(id));
+                let state = match state {
+                    Some(ChannelState::Subscribing) => "subscribing",
+                    Some(ChannelState::Subscribed) => "subscribed",
+                    Some(ChannelState::Denied) => "denied",
+                    None => "none",
+                };
+                format!("{} {state}", words[1])
+            }
+            _ => panic!("no such question: {line}"),
+        }
+    }
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Idle => "idle",
+        State::Connecting => "connecting",
+        State::Open => "open",
+        State::Closed => "closed",
+    }
+}
+
+/// An effect as a line of a script.
+pub(crate) fn line(effect: &Does) -> String {
+    match effect {
+        Effect::Connect { socket } => format!("connect {}", socket.0),
+        Effect::Close { code, .. } => format!("close {code}"),
+        Effect::Send(Outgoing::Subscribe(name)) => format!("send sub {name}"),
+        Effect::Send(Outgoing::Unsubscribe(name)) => format!("send unsub {name}"),
+        Effect::Send(Outgoing::Publish(frame)) => format!("send pub {}", frame.0),
+        Effect::Send(Outgoing::Pong) => "send pong".into(),
+        Effect::Dropped { frame, reason } => format!("dropped {}: {reason}", frame.0),
+        Effect::Deliver { channel, event, data } => format!("deliver {channel} {event} {data}"),
+        Effect::Subscribed(name) => format!("subscribed {name}"),
+        Effect::Denied { channel, reason } => format!("denied {channel}: {reason}"),
+        Effect::Forget(name) => format!("forget {name}"),
+        Effect::State { from, to } => format!("state {} {}", state(*from), state(*to)),
+        Effect::Opened => "open".into(),
+        Effect::Closed(closed) => {
+            let reason = if closed.reason.is_empty() { String::new() } else { format!(" {}", closed.reason) };
+            format!("closed {}{reason}", closed.code)
+        }
+        Effect::Reconnecting { attempt, delay_ms } => format!("reconnecting {attempt} in {delay_ms}"),
+        Effect::Error { channel: Some(name), reason } => format!("error {name}: {reason}"),
+        Effect::Error { channel: None, reason } => format!("error: {reason}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Plays a script and compares.
+#[track_caller]
+pub(crate) fn play(script: &str) {
+    let lines: Vec<&str> =
+        script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let mut options = Options::default();
+    for line in lines.iter().filter_map(|line| line.strip_prefix("! ")) {
+        let (name, value) = line.split_once(' ').expect("an option and its value");
+        let number = NUMBERS.iter().find(|number| number.name == name).expect("a known option");
+        assert!(number.set(&mut options, value.parse().expect("a number")), "{line}");
+    }
+    let mut sim = Sim::new(options, || 0.5);
+    let (mut played, mut pending) = (Vec::new(), Vec::new());
+    let mut expected = Vec::new();
+    for line_of_script in lines.into_iter().filter(|line| !line.starts_with('!')) {
+        expected.push(line_of_script.to_owned());
+        if let Some(input) = line_of_script.strip_prefix("> ") {
+            played.append(&mut pending);
+            played.push(line_of_script.to_owned());
+            pending =
+                sim.input(input).iter().filter(|done| !done.refused).map(|done| line(&done.effect)).collect();
+        } else if let Some(question) = line_of_script.strip_prefix("? ") {
+            played.append(&mut pending);
+            let words = question.split_whitespace().next().expect("a question");
+            played.push(format!("? {words} {}", sim.answer(question)));
+        }
+    }
+    played.append(&mut pending);
+    assert!(played == expected, "expected:\n{}\n\nplayed:\n{}", expected.join("\n"), played.join("\n"));
+}
+
+/// The beginning of most scripts: a connection without a keepalive promise.
+pub(crate) const OPEN: &str = "
+    > connect
+    connect 1
+    state idle connecting
+    > welcome
+    state connecting open
+    open
+";
+
+/// Plays a script that begins with a connection.
+#[track_caller]
+pub(crate) fn play_open(script: &str) {
+    let (options, rest): (Vec<&str>, Vec<&str>) =
+        script.lines().partition(|line| line.trim().starts_with('!'));
+    play(&[options.join("\n"), OPEN.into(), rest.join("\n")].concat());
+}
