@@ -90,15 +90,65 @@ impl Socket {
         self.partial.take().map(|early| *early)
     }
 
-    /// Takes one whole frame from the front of `buffer`.
-    pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
-        self.codec.decode(buffer)
+    /// Takes one whole frame of at most `limit` bytes from the front of `buffer`.
+    pub(crate) fn decode(
+        &mut self,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Result<Option<Frame>, ProtocolError> {
+        decode(&mut self.codec, buffer, limit)
     }
 
     /// Keeps what [`decode`](Self::decode) left for the next [`read`](Self::read).
     pub(crate) fn keep(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
             self.partial = Some(Box::new(BytesMut::from(rest)));
+        }
+    }
+}
+
+/// Takes one whole frame of at most `limit` bytes from the front of `buffer`. The codec alone would wait for the whole
+/// of a frame, however long, before it finds it too long.
+pub(crate) fn decode(
+    codec: &mut Codec,
+    buffer: &mut BytesMut,
+    limit: usize,
+) -> Result<Option<Frame>, ProtocolError> {
+    if announced_len(buffer) > limit as u64 {
+        return Err(ProtocolError::Overflow);
+    }
+    codec.decode(buffer)
+}
+
+/// The length of the payload as the frame's header says; 0 while the header is not complete.
+fn announced_len(frame: &[u8]) -> u64 {
+    match *frame {
+        [_, short, ..] if short & 0x7f < 126 => u64::from(short & 0x7f),
+        [_, short, a, b, ..] if short & 0x7f == 126 => u64::from(u16::from_be_bytes([a, b])),
+        [_, _, a, b, c, d, e, f, g, h, ..] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_will_be_too_long_is_refused_by_its_header() {
+        let mut codec = Codec::new().max_size(1_000);
+        for (header, refused) in [
+            (&[0x81, 0xfe][..], false),
+            (&[0x81, 0xfe, 3, 0xe8], false),
+            (&[0x81, 0xfe, 3, 0xe9], true),
+            (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 3], false),
+            (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 3, 0xe8], false),
+            (&[0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], true),
+            (&[0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0], true),
+        ] {
+            let decoded = decode(&mut codec, &mut BytesMut::from(header), 1_000);
+            assert_eq!(matches!(decoded, Err(ProtocolError::Overflow)), refused, "{header:?}");
+            assert!(refused || matches!(decoded, Ok(None)), "{header:?}");
         }
     }
 }

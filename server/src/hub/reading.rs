@@ -69,11 +69,12 @@ impl State {
 
     /// Takes the whole frames out of `buffer`; the connection keeps the rest.
     pub(super) fn frames(&mut self, token: Token, buffer: &mut BytesMut, now: u64) {
+        let limit = self.shared.config.limits.frame_bytes;
         while self.live(token) {
             let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport else {
                 return;
             };
-            match socket.decode(buffer) {
+            match socket.decode(buffer, limit) {
                 Ok(Some(frame)) => self.frame(token.slot, frame, now),
                 Ok(None) => return socket.keep(buffer),
                 Err(error) => {
