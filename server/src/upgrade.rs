@@ -2,17 +2,18 @@
 
 use crate::{
     Gateway, connection::Transport, gateway::Shared, hub::Hub, job::Identify, mailbox::Token, origin,
-    problem::problem,
+    problem::problem, socket,
 };
-use actix_http::ws::{self, Frame};
+use actix_http::ws::{self, Codec};
+use actix_rt::task::JoinHandle;
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     http::{StatusCode, header::UPGRADE},
     web::{self, Payload, ServiceConfig},
 };
-use actix_ws::Message;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use std::{
     cell::OnceCell,
     convert::Infallible,
@@ -53,21 +54,29 @@ fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::R
         response.extensions_mut().insert(Handoff { hub, identify });
         return Ok(response);
     }
-    let (response, session, stream) = actix_ws::handle(&request, payload)?;
-    let mut stream = stream.max_frame_size(hub.shared.config.limits.frame_bytes);
+    let mut handshake = ws::handshake(request.head())?;
     let token = hub.open(|_, _| Transport::Body(None), &[], identify);
-    let body = OutboxBody { hub: hub.clone(), token };
-    let response = response.map_body(|_, original| BoxBody::new(KeepAlive { body, _original: original }));
-    actix_rt::spawn(async move {
-        // The stream ends when this is dropped.
-        let _session = session;
-        while let Some(message) = stream.recv().await {
-            hub.receive(token, message.map(frame));
+    let reading = actix_rt::spawn(read(hub.clone(), token, payload));
+    let body = OutboxBody { hub, token, reading };
+    Ok(handshake.message_body(BoxBody::new(body))?.into())
+}
+
+/// Hands the hub what the client sends.
+async fn read(hub: Rc<Hub>, token: Token, mut payload: Payload) {
+    let limit = hub.shared.config.limits.frame_bytes;
+    let mut codec = Codec::new().max_size(limit);
+    let mut buffer = BytesMut::new();
+    while let Some(Ok(bytes)) = payload.next().await {
+        buffer.extend_from_slice(&bytes);
+        while let Some(frame) = socket::decode(&mut codec, &mut buffer, limit).transpose() {
+            if frame.is_err() {
+                buffer.clear();
+            }
+            hub.receive(token, frame);
             hub.shared.upstreams.backlog.room().await;
         }
-        hub.gone(token);
-    });
-    Ok(response)
+    }
+    hub.gone(token);
 }
 
 fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
@@ -96,38 +105,23 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
     None
 }
 
-fn frame(message: Message) -> Frame {
-    match message {
-        Message::Text(text) => Frame::Text(text.into_bytes()),
-        Message::Binary(bytes) => Frame::Binary(bytes),
-        Message::Continuation(item) => Frame::Continuation(item),
-        Message::Ping(payload) => Frame::Ping(payload),
-        Message::Pong(payload) => Frame::Pong(payload),
-        Message::Close(reason) => Frame::Close(reason),
-        Message::Nop => Frame::Pong(Bytes::new()),
-    }
-}
-
 /// Sends what waits in a connection's outbox as the body of its response. Dropped with the response, when the
 /// peer is gone.
 struct OutboxBody {
     hub: Rc<Hub>,
     token: Token,
+    reading: JoinHandle<()>,
 }
 
 impl Drop for OutboxBody {
     fn drop(&mut self) {
+        // The payload does not end by itself when the connection is dropped.
+        self.reading.abort();
         self.hub.gone(self.token);
     }
 }
 
-/// The body that actix-ws made is never polled, but the inbound stream ends when it is dropped.
-struct KeepAlive {
-    body: OutboxBody,
-    _original: BoxBody,
-}
-
-impl MessageBody for KeepAlive {
+impl MessageBody for OutboxBody {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
@@ -135,6 +129,6 @@ impl MessageBody for KeepAlive {
     }
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.body.hub.poll_outbox(self.body.token, cx).map(|bytes| bytes.map(Ok))
+        self.hub.poll_outbox(self.token, cx).map(|bytes| bytes.map(Ok))
     }
 }
