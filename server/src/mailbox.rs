@@ -73,7 +73,8 @@ impl Mailbox {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has the hub take a turn.
+    pub(crate) fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel) {
             self.task.wake();
         }

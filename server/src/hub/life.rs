@@ -131,6 +131,10 @@ impl State {
         let connection = &mut self.connections[slot as usize];
         if at < connection.timer_at {
             connection.timer_at = at;
+            // Outside of the hub's turn nothing else sets its alarm to an earlier time.
+            if self.timers.peek().is_none_or(|Reverse((first, _))| at < *first) {
+                self.mailbox.wake();
+            }
             self.timers.push(Reverse((at, Token { slot, generation: connection.generation })));
         }
     }
