@@ -166,6 +166,9 @@ impl Session {
         answer: Option<&Authorization>,
         effects: &mut VecDeque<Effect>,
     ) {
+        if self.closed {
+            return;
+        }
         let asked = |m: &Membership| matches!(m.stage, Stage::Authorizing { ticket: t } if t == ticket);
         let Some(at) = self.channels.iter().position(asked) else { return };
         match answer {
@@ -186,6 +189,9 @@ impl Session {
         let Some(slot) = slot else { return self.refuse(at, reason::SUBSCRIBE_FAILED, effects) };
         let membership = &mut self.channels[at];
         membership.stage = Stage::Live { slot };
+        if self.closed {
+            return;
+        }
         for _ in 0..std::mem::take(&mut membership.owed) {
             send_ok(effects, channel);
         }
@@ -277,6 +283,9 @@ impl Session {
 
     fn refuse(&mut self, at: usize, reason: &str, effects: &mut VecDeque<Effect>) {
         let membership = self.channels.swap_remove(at);
+        if self.closed {
+            return;
+        }
         for _ in 0..membership.owed {
             send_err(effects, &membership.channel, reason);
         }
