@@ -35,6 +35,7 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
         None if connect.is_undefined() => true,
         None => return Err(errors::invalid("autoConnect", "true or false")),
     };
+    let url = url(js::property(options, "url"))?;
     let factory = js::property(options, "webSocketFactory");
     let factory = if factory.is_undefined() {
         if !js::property(&js::global(), "WebSocket").is_function() {
@@ -49,7 +50,6 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
     if !(logger.is_undefined() || logger.is_object()) {
         return Err(errors::invalid("logger", "an object like console"));
     }
-    let url = url(js::property(options, "url"))?;
     Ok((Settings { url, factory, logger }, core, connect))
 }
 

@@ -81,13 +81,15 @@ impl Socket {
 /// Tells the client of an event: a message is what has data, and an error is followed by a close.
 fn report(client: &Rc<Client>, id: SocketId, event: &JsValue) {
     let data = js::data(event);
-    let kind = if data.is_undefined() { js::property(event, "type").as_string() } else { None };
-    match kind.as_deref() {
+    if !data.is_undefined() {
+        return client.receive(id, &data);
+    }
+    match js::property(event, "type").as_string().as_deref() {
+        Some("message") => client.receive(id, &data),
         Some("error") => {
             client.log("warn", "the socket failed", event);
         }
-        None | Some("message") => client.receive(id, &data),
-        Some(_) => {
+        _ => {
             let closed = Closed {
                 code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
                 reason: errors::text(js::property(event, "reason")),
