@@ -1,0 +1,281 @@
+//! The `tidings` command, as a process.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+
+/// No test waits this long, unless what it waits for never comes.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn tidings(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running gateway. Killed when it is dropped.
+struct Serve {
+    child: Child,
+    address: SocketAddr,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Serve {
+    fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--bind", "127.0.0.1:0"], arguments].concat();
+        let mut child = tidings(&arguments).stderr(Stdio::inherit()).spawn().expect("the command");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("text");
+        let address = line.trim().rsplit("http://").next().expect("an address");
+        assert!(line.starts_with("tidings ") && line.contains(" listening on http://"), "{line}");
+        Self { child, address: address.parse().expect("an address"), stdout }
+    }
+
+    fn connect(&self) -> WebSocket<TcpStream> {
+        let (mut socket, _) =
+            client(format!("ws://{}/_broadcast", self.address), self.stream()).expect("an upgrade");
+        assert!(text(&mut socket).starts_with(r#"{"t":"welcome""#));
+        socket
+    }
+
+    fn stream(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("a listening gateway");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a TCP socket");
+        stream
+    }
+
+    /// The answer to a request: its status and everything.
+    fn request(&self, line: &str, body: &str) -> (u16, String) {
+        let mut stream = self.stream();
+        let length = body.len();
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}",
+            self.address
+        )
+        .expect("an open connection");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        (answer[9..12].parse().expect("a status"), answer)
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill").success());
+    }
+
+    /// Waits for the end; the exit code.
+    fn wait(mut self) -> Option<i32> {
+        let (ended, end) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| ended.send(self.child.wait().expect("a child")));
+            end.recv_timeout(DEADLINE).expect("an end in time").code()
+        })
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(socket: &mut WebSocket<TcpStream>) -> String {
+    socket.read().expect("a frame").into_text().expect("text").as_str().to_owned()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    tidings(arguments).output().expect("the command")
+}
+
+/// The command fails at once, and says something with each of `parts` in it.
+fn assert_fails(arguments: &[&str], parts: &[&str]) {
+    let output = run(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(parts.iter().all(|part| stderr.contains(part)), "{arguments:?}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// A folder of this test's own. Removed when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn stops_cleanly_with_clients_connected() {
+    for signal in ["TERM", "INT"] {
+        let serve = Serve::start(&[]);
+        let mut clients = [serve.connect(), serve.connect(), serve.connect()];
+        for socket in &mut clients {
+            socket.send(Message::text(r#"{"t":"sub","c":"a"}"#)).expect("an open connection");
+            assert_eq!(text(socket), r#"{"t":"ok","c":"a"}"#);
+        }
+        serve.signal(signal);
+        for socket in &mut clients {
+            let Message::Close(Some(frame)) = socket.read().expect("a close frame") else {
+                panic!("no close")
+            };
+            assert_eq!(u16::from(frame.code), 1012);
+            assert!(socket.read().is_err());
+        }
+        assert_eq!(serve.wait(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn stops_cleanly_without_anyone() {
+    let serve = Serve::start(&["--workers", "1"]);
+    serve.signal("TERM");
+    assert_eq!(serve.wait(), Some(0));
+}
+
+#[test]
+fn says_where_it_is() {
+    let folder = Folder::new("says-where-it-is");
+    let mut serve = Serve::start(&["--path", "/rt", "--static-dir", folder.path()]);
+    let mut lines = String::new();
+    serve.signal("TERM");
+    serve.stdout.read_to_string(&mut lines).expect("text");
+    let address = serve.address;
+    for part in
+        [format!("ws://{address}/rt"), format!("POST http://{address}/api/publish"), folder.path().into()]
+    {
+        assert!(lines.contains(&part), "{lines}");
+    }
+}
+
+#[test]
+fn backends_publish() {
+    let serve = Serve::start(&[]);
+    let mut client = serve.connect();
+    client.send(Message::text(r#"{"t":"sub","c":"a"}"#)).expect("an open connection");
+    assert_eq!(text(&mut client), r#"{"t":"ok","c":"a"}"#);
+    let (status, answer) = serve.request("POST /api/publish", r#"{"channel":"a","event":"e","data":[1]}"#);
+    assert_eq!(status, 200, "{answer}");
+    assert!(text(&mut client).starts_with(r#"{"t":"msg","c":"a","e":"e","d":[1],"i":""#));
+}
+
+#[test]
+fn clients_publish_where_they_may() {
+    let serve = Serve::start(&["--allow-client-publish", "chat.*", "--allow-client-publish", "lobby"]);
+    let mut client = serve.connect();
+    for channel in ["chat.1", "lobby"] {
+        client.send(Message::text(format!(r#"{{"t":"sub","c":"{channel}"}}"#))).expect("an open connection");
+        assert_eq!(text(&mut client), format!(r#"{{"t":"ok","c":"{channel}"}}"#));
+        client
+            .send(Message::text(format!(r#"{{"t":"pub","c":"{channel}","e":"e"}}"#)))
+            .expect("an open connection");
+        assert!(text(&mut client).starts_with(r#"{"t":"msg""#));
+    }
+    client.send(Message::text(r#"{"t":"pub","c":"news","e":"e"}"#)).expect("an open connection");
+    assert_eq!(text(&mut client), r#"{"t":"err","c":"news","r":"publish denied"}"#);
+}
+
+#[test]
+fn static_files_and_nothing_beside_them() {
+    let folder = Folder::new("static-files");
+    fs::create_dir_all(folder.0.join("public/sub")).expect("a folder");
+    fs::write(folder.0.join("secret.txt"), "secret").expect("a file");
+    fs::write(folder.0.join("public/index.html"), "the index").expect("a file");
+    fs::write(folder.0.join("public/sub/a.js"), "the script").expect("a file");
+    fs::write(folder.0.join("public/.hidden"), "hidden").expect("a file");
+    let serve = Serve::start(&["--static-dir", folder.0.join("public").to_str().expect("text")]);
+    for (path, content) in [("/", "the index"), ("/index.html", "the index"), ("/sub/a.js", "the script")] {
+        let (status, answer) = serve.request(&format!("GET {path}"), "");
+        assert!(status == 200 && answer.ends_with(content), "{path}: {answer}");
+    }
+    for path in [
+        "/missing",
+        "/sub/",
+        "/../secret.txt",
+        "/sub/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/%2e%2e%2fsecret.txt",
+        "/..%5csecret.txt",
+        "//../secret.txt",
+        "/.hidden",
+        "/sub/%00",
+    ] {
+        let (status, answer) = serve.request(&format!("GET {path}"), "");
+        assert!((400..500).contains(&status), "{path}: {answer}");
+        assert!(!answer.contains("secret\n") && !answer.ends_with("secret") && !answer.ends_with("hidden"));
+    }
+    assert_eq!(serve.request("GET /_broadcast", "").0, 426);
+}
+
+#[test]
+fn a_taken_port() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    assert_fails(&["serve", "--bind", &address], &["cannot listen on", &address, "--bind"]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let folder = Folder::new("what-is-wrong");
+    let file = folder.0.join("file");
+    fs::write(&file, "").expect("a file");
+    let (file, missing) = (file.to_str().expect("text"), folder.0.join("missing"));
+    let missing = missing.to_str().expect("text");
+    for (arguments, parts) in [
+        (&["serve", "--prot", "1"][..], &["--prot"][..]),
+        (&["server"], &["server"]),
+        (&["serve", "extra"], &["extra"]),
+        (&["serve", "--bind", "nowhere"], &["--bind", "nowhere", "ADDR:PORT"]),
+        (&["serve", "--bind", "127.0.0.1:99999"], &["--bind", "127.0.0.1:99999"]),
+        (&["serve", "--workers", "0"], &["--workers", "0"]),
+        (&["serve", "--ping-interval-ms", "-1"], &["-1"]),
+        (&["serve", "--ping-interval-ms", "soon"], &["--ping-interval-ms", "soon"]),
+        (&["serve", "--allow-client-publish", "a*b"], &["--allow-client-publish", "a*b", "trailing *"]),
+        (&["serve", "--bind", "127.0.0.1:0", "--allow-origin", "example.com"], &["example.com", "https://"]),
+        (&["serve", "--bind", "127.0.0.1:0", "--path", "rt"], &["path", "rt", "/_broadcast"]),
+        (&["serve", "--bind", "127.0.0.1:0", "--static-dir", missing], &["--static-dir", missing]),
+        (&["serve", "--bind", "127.0.0.1:0", "--static-dir", file], &["--static-dir", file, "no folder"]),
+    ] {
+        assert_fails(arguments, parts);
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let output = run(&["--version"]);
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        format!("tidings {}", env!("CARGO_PKG_VERSION"))
+    );
+    let help = run(&["serve", "--help"]);
+    assert!(help.status.success());
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--bind"));
+    assert!(!run(&[]).status.success());
+}

@@ -1,0 +1,162 @@
+use super::Running;
+use futures_util::{SinkExt, StreamExt};
+use std::{net::SocketAddr, time::Duration};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, protocol::CloseFrame},
+};
+
+/// A WebSocket client.
+pub(crate) struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// The id that `welcome` gave.
+    pub(crate) id: String,
+}
+
+/// What the gateway said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Text(String),
+    Pong(Vec<u8>),
+    Close(u16, String),
+    /// The end of the connection, without a close frame right before.
+    End,
+}
+
+impl Client {
+    /// Connects, and takes `welcome`.
+    pub(crate) async fn connect(server: &Running) -> Self {
+        let mut client = Self::open(server.address).await;
+        let welcome = client.next().await;
+        let rest = welcome.strip_prefix(r#"{"t":"welcome","id":""#).expect("welcome first");
+        rest[..26].clone_into(&mut client.id);
+        client
+    }
+
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a listening gateway");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let url = format!("ws://{address}/_broadcast");
+        let (socket, response) = client_async(url, stream).await.expect("an upgrade");
+        assert_eq!(response.status(), 101);
+        Self { socket, id: String::new() }
+    }
+
+    pub(crate) async fn message(&mut self, message: Message) {
+        self.socket.send(message).await.expect("an open connection");
+    }
+
+    /// Sends a text frame.
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.message(Message::text(text.into())).await;
+    }
+
+    pub(crate) async fn said(&mut self) -> Said {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => Said::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Pong(payload))) => Said::Pong(payload.to_vec()),
+            Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
+                Said::Close(code.into(), reason.as_str().to_owned())
+            }
+            Some(Ok(Message::Close(None))) => Said::Close(1005, String::new()),
+            Some(Ok(other)) => panic!("the gateway never sends {other:?}"),
+            Some(Err(_)) | None => Said::End,
+        }
+    }
+
+    /// The next text frame.
+    pub(crate) async fn next(&mut self) -> String {
+        match self.said().await {
+            Said::Text(text) => text,
+            other => panic!("wanted a text frame, got {other:?}"),
+        }
+    }
+
+    /// The next text frame is `text`.
+    pub(crate) async fn expect(&mut self, text: &str) {
+        assert_eq!(self.next().await, text);
+    }
+
+    /// The next `count` text frames.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<String> {
+        let mut frames = Vec::with_capacity(count);
+        for _ in 0..count {
+            frames.push(self.next().await);
+        }
+        frames
+    }
+
+    /// Subscribes, and takes the `ok`.
+    pub(crate) async fn subscribe(&mut self, channel: &str) {
+        self.send(sub(channel)).await;
+        self.expect(&ok(channel)).await;
+    }
+
+    /// The gateway says nothing more to what it was sent. The second ping is read when all that the first one came
+    /// behind is done.
+    pub(crate) async fn silence(&mut self) {
+        for payload in ["first", "second"] {
+            self.message(Message::Ping(payload.into())).await;
+            assert_eq!(self.said().await, Said::Pong(payload.into()));
+        }
+    }
+
+    /// The close code that comes, whatever text comes before it, and then the end.
+    pub(crate) async fn expect_close(&mut self) -> u16 {
+        loop {
+            match self.said().await {
+                Said::Text(_) | Said::Pong(_) => {}
+                Said::Close(code, _) => {
+                    assert_eq!(self.said().await, Said::End);
+                    return code;
+                }
+                Said::End => panic!("an end without a close frame"),
+            }
+        }
+    }
+
+    /// Closes with `code`; the code that the gateway answers with.
+    pub(crate) async fn close_with(&mut self, code: u16) -> u16 {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.socket.close(Some(frame)).await.expect("an open connection");
+        self.expect_close().await
+    }
+
+    /// Closes cleanly and waits for the end.
+    pub(crate) async fn leave(mut self) {
+        assert_eq!(self.close_with(1000).await, 1000);
+    }
+
+    /// Resets the TCP connection.
+    pub(crate) fn reset(self) {
+        let stream = self.socket.into_inner();
+        stream.set_zero_linger().expect("a TCP socket");
+    }
+
+    /// How long the gateway takes to say something; the text of it.
+    pub(crate) async fn next_within(&mut self, time: Duration) -> Option<String> {
+        tokio::time::timeout(time, self.next()).await.ok()
+    }
+}
+
+pub(crate) fn sub(channel: &str) -> String {
+    format!(r#"{{"t":"sub","c":"{channel}"}}"#)
+}
+
+pub(crate) fn unsub(channel: &str) -> String {
+    format!(r#"{{"t":"unsub","c":"{channel}"}}"#)
+}
+
+pub(crate) fn publish(channel: &str, event: &str, data: &str) -> String {
+    format!(r#"{{"t":"pub","c":"{channel}","e":"{event}","d":{data}}}"#)
+}
+
+pub(crate) fn ok(channel: &str) -> String {
+    format!(r#"{{"t":"ok","c":"{channel}"}}"#)
+}
+
+pub(crate) fn err(channel: &str, reason: &str) -> String {
+    format!(r#"{{"t":"err","c":"{channel}","r":"{reason}"}}"#)
+}

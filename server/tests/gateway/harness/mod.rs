@@ -1,0 +1,164 @@
+//! A running gateway, its clients, and things to wait for.
+
+mod client;
+mod http;
+mod probe;
+mod raw;
+
+pub(crate) use client::{Client, Said, err, ok, publish, sub, unsub};
+pub(crate) use http::{Answer, request};
+pub(crate) use probe::{Door, Probe};
+pub(crate) use raw::{Raw, masked, text};
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
+    sync::mpsc,
+    thread::JoinHandle,
+    time::Duration,
+};
+use tidings_server::{Builder, Config, Gateway, MemoryBroadcaster, Server};
+use tokio::sync::oneshot;
+
+/// No test waits this long, unless what it waits for never comes.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Enough for channels and clients to spread over.
+const WORKERS: usize = 2;
+
+/// Who holds the sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// [`Server`]: the gateway's hubs.
+    Own,
+    /// An application's `HttpServer`: actix-web.
+    Embedded,
+}
+
+/// Makes two tests of each function: one for each way of serving.
+macro_rules! both_ways {
+    ($($name:ident),* $(,)?) => { $(
+        mod $name {
+            #[test]
+            fn own() {
+                crate::harness::run(super::$name(crate::harness::Serving::Own));
+            }
+
+            #[test]
+            fn embedded() {
+                crate::harness::run(super::$name(crate::harness::Serving::Embedded));
+            }
+        }
+    )* };
+}
+pub(crate) use both_ways;
+
+/// Runs a test.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("in time") });
+}
+
+/// Waits until `condition` holds. For what the gateway shows but does not announce.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE / 2, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// The default settings, changed by `change`.
+pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
+}
+
+/// A gateway over memory that lets clients publish.
+pub(crate) fn open_gateway() -> Builder {
+    Gateway::builder(MemoryBroadcaster::default()).allow_client_publish(|_| async { true })
+}
+
+/// A gateway that is being served. Stops when it is dropped.
+pub(crate) struct Running {
+    pub(crate) gateway: Gateway,
+    pub(crate) address: SocketAddr,
+    stop: Option<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Stop {
+    Own(oneshot::Sender<()>),
+    Embedded(ServerHandle),
+}
+
+impl Running {
+    pub(crate) fn start(serving: Serving, builder: Builder) -> Self {
+        let gateway = builder.build().expect("valid settings");
+        let (started, starting) = mpsc::channel();
+        let served = gateway.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                match serving {
+                    Serving::Own => own(served, &started).await,
+                    Serving::Embedded => embedded(served, &started).await,
+                }
+            });
+        });
+        let (address, stop) = starting.recv().expect("the server starts");
+        Self { gateway, address, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Waits until no client, channel or subscription is left.
+    pub(crate) async fn empty(&self) {
+        until("nothing is left", || self.gateway.client_count() == 0 && self.gateway.channel_count() == 0)
+            .await;
+    }
+}
+
+async fn own(gateway: Gateway, started: &mpsc::Sender<(SocketAddr, Stop)>) {
+    let routes = gateway.clone();
+    let server = Server::bind(gateway, (Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+    let server = server.workers(NonZero::new(WORKERS).expect("some"));
+    let (stop, stopped) = oneshot::channel();
+    started.send((server.address().expect("an address"), Stop::Own(stop))).expect("a test that waits");
+    let configure = move |config: &mut actix_web::web::ServiceConfig| {
+        config.configure(routes.local_api());
+    };
+    let stopped = async { drop(stopped.await) };
+    server.run(configure, stopped).await.expect("a server that stops");
+}
+
+async fn embedded(gateway: Gateway, started: &mpsc::Sender<(SocketAddr, Stop)>) {
+    let server =
+        HttpServer::new(move || App::new().configure(gateway.routes()).configure(gateway.local_api()));
+    let server = server
+        .workers(WORKERS)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .bind((Ipv4Addr::LOCALHOST, 0))
+        .expect("a free port");
+    let address = server.addrs()[0];
+    let server = server.run();
+    started.send((address, Stop::Embedded(server.handle()))).expect("a test that waits");
+    server.await.expect("a server that stops");
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        match self.stop.take() {
+            Some(Stop::Own(stop)) => drop(stop.send(())),
+            // The command is sent by the call; its future only waits for the end.
+            Some(Stop::Embedded(handle)) => drop(handle.stop(false)),
+            None => {}
+        }
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(matches!(ended, Some(Ok(()))), "the server ends well");
+        }
+    }
+}

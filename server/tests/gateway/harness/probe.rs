@@ -1,0 +1,156 @@
+use futures_util::future::BoxFuture;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tidings_server::{BroadcastError, Broadcaster, Event, MemoryBroadcaster, Published, Sink, Subscription};
+use tokio::sync::Semaphore;
+
+/// Something that waits until a test lets it go on.
+#[derive(Clone)]
+pub(crate) struct Door(Arc<Sides>);
+
+struct Sides {
+    knocks: Semaphore,
+    passes: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self(Arc::new(Sides {
+            knocks: Semaphore::new(0),
+            passes: Semaphore::new(0),
+            waiting: AtomicUsize::new(0),
+        }))
+    }
+}
+
+impl Door {
+    /// Waits to be let through.
+    pub(crate) async fn pass(&self) {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.0.waiting);
+        self.0.knocks.add_permits(1);
+        self.0.passes.acquire().await.expect("a door stays").forget();
+    }
+
+    /// Waits until one more stands before it.
+    pub(crate) async fn knocked(&self) {
+        self.0.knocks.acquire().await.expect("a door stays").forget();
+    }
+
+    /// Lets `count` through, now or when they come.
+    pub(crate) fn open(&self, count: usize) {
+        self.0.passes.add_permits(count);
+    }
+
+    /// How many stand before it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::SeqCst)
+    }
+}
+
+/// A broadcaster over memory that counts its subscriptions, and refuses or waits when it is told to.
+#[derive(Clone, Default)]
+pub(crate) struct Probe(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    memory: MemoryBroadcaster,
+    channels: Mutex<HashMap<Arc<str>, Counts>>,
+    refuse_publish: AtomicBool,
+    refuse_subscribe: AtomicBool,
+    /// Subscribing to `slow` waits here.
+    subscribing: Door,
+}
+
+/// The subscriptions of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Open now.
+    pub(crate) open: usize,
+    /// The most that were open at the same time.
+    pub(crate) most: usize,
+    /// Opened, all in all.
+    pub(crate) opened: usize,
+}
+
+impl Probe {
+    pub(crate) fn counts(&self, channel: &str) -> Counts {
+        self.0.channels.lock().expect("no panic").get(channel).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn refuse_publish(&self, refuse: bool) {
+        self.0.refuse_publish.store(refuse, Ordering::SeqCst);
+    }
+
+    pub(crate) fn refuse_subscribe(&self, refuse: bool) {
+        self.0.refuse_subscribe.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Where subscribing to the channel `slow` waits.
+    pub(crate) fn subscribing(&self) -> &Door {
+        &self.0.subscribing
+    }
+}
+
+struct Counted {
+    probe: Probe,
+    channel: Arc<str>,
+    _subscription: Subscription,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.probe.0.channels.lock().expect("no panic").entry(self.channel.clone()).or_default().open -= 1;
+    }
+}
+
+impl Broadcaster for Probe {
+    fn publish<'a>(
+        &'a self,
+        channel: &'a str,
+        event: Event,
+    ) -> BoxFuture<'a, Result<Published, BroadcastError>> {
+        if self.0.refuse_publish.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(BroadcastError::Publish("refused".into())) });
+        }
+        self.0.memory.publish(channel, event)
+    }
+
+    fn subscribe(
+        &self,
+        channel: Arc<str>,
+        sink: Sink,
+    ) -> BoxFuture<'_, Result<Subscription, BroadcastError>> {
+        Box::pin(async move {
+            if &*channel == "slow" {
+                self.0.subscribing.pass().await;
+            }
+            if self.0.refuse_subscribe.load(Ordering::SeqCst) {
+                return Err(BroadcastError::Subscribe("refused".into()));
+            }
+            let subscription = self.0.memory.subscribe(channel.clone(), sink).await?;
+            let mut channels = self.0.channels.lock().expect("no panic");
+            let counts = channels.entry(channel.clone()).or_default();
+            counts.open += 1;
+            counts.opened += 1;
+            counts.most = counts.most.max(counts.open);
+            Ok(Subscription::new(Counted { probe: self.clone(), channel, _subscription: subscription }))
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.memory.close()
+    }
+}

@@ -1,0 +1,16 @@
+//! The gateway over real TCP, with a WebSocket client that is not ours. Every test runs over both ways of serving.
+
+mod api;
+mod authorization;
+mod breach;
+mod delivery;
+mod harness;
+mod leaving;
+mod liveness;
+mod publishing;
+mod shutdown;
+mod slow;
+mod subscribing;
+mod transport;
+mod upgrading;
+mod welcome;
