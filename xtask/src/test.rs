@@ -46,6 +46,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         .collect();
 
     let browser = if suites == [Suite::Rust] { None } else { Some(Browser::set_up(workspace)?) };
+    if suites.contains(&Suite::E2e) {
+        demo::build(workspace)?;
+    }
     let mut failed = Vec::new();
     let mut summary = Vec::new();
     for suite in suites {
@@ -58,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             Ok(()) => format!("  passed  {}", suite.title()),
             Err(error) => {
                 failed.push(suite.title());
-                format!("  FAILED  {error:#}")
+                format!("  FAILED  {}: {}", suite.title(), error.root_cause())
             }
         });
     }
