@@ -2,7 +2,7 @@
 //! what nobody holds any longer is collected like any other object.
 
 use crate::js::{self, Callable};
-use js_sys::{Function, JsString, Map};
+use js_sys::{Array, Function, JsString, Map};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
@@ -63,13 +63,11 @@ impl Listeners {
             return;
         }
         let entries: &Map = entries.unchecked_ref();
-        let listeners = entries.values();
-        for _ in 0..entries.size() {
-            let Ok(next) = listeners.next() else { return };
-            if next.done() || self.closed.get() {
-                return;
+        for listener in Array::from(&entries.values()) {
+            if self.closed.get() || !entries.has(&listener) {
+                continue;
             }
-            let listener: Function = next.value().unchecked_into();
+            let listener: Function = listener.unchecked_into();
             let result = match second {
                 None => listener.call1(&JsValue::UNDEFINED, first),
                 Some(second) => listener.call2(&JsValue::UNDEFINED, first, second),
