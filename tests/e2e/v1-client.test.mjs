@@ -233,3 +233,17 @@ test('two listeners of the API: an event published over HTTP reaches both, once'
   const [a, b] = await Promise.all(clients.map(({ received }) => received.until({ t: 'msg' })))
   assert.deepEqual(a, b)
 })
+
+test('a gateway that was killed is found again, with its channels', async (t) => {
+  const mortal = await startServer(t)
+  const client = new V1Client(mortal.url)
+  t.after(() => client.disconnect())
+  client.channel('a')
+  await client.received.until({ t: 'ok', c: 'a' }, 2)
+  await mortal.restart()
+  await client.received.until({ t: 'welcome' }, 2)
+  await client.received.until({ t: 'ok', c: 'a' }, 3)
+  await mortal.publish('a', 'x', 1)
+  await client.received.until({ t: 'msg' })
+  assert.equal(client.received.count({ t: 'msg' }), 1)
+})
