@@ -110,7 +110,8 @@ impl Browser {
         show(
             workspace
                 .command("node")
-                .args(["--test", "--test-reporter=spec"])
+                // A test that hangs is a failure, not a night.
+                .args(["--test", "--test-reporter=spec", "--test-timeout=600000"])
                 .args(files)
                 .env("TIDINGS_BIN", &self.server)
                 .env("TIDINGS_TARBALL", &self.tarball)
