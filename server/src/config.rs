@@ -73,7 +73,7 @@ pub struct Limits {
     /// Channels of one connection; above it `too many channels`. Default 128.
     pub channels_per_connection: usize,
     /// Publishes of one connection that wait for the application or the backplane; above it the connection is
-    /// closed with 4029. Default 1,024.
+    /// closed with 4029. Default 4,096: more than a client can send before the first one is looked at.
     pub waiting_publishes: usize,
     /// The same in bytes of data. Default 2 MiB.
     pub waiting_bytes: usize,
@@ -90,7 +90,7 @@ impl Default for Limits {
         Self {
             frame_bytes: 64 * 1024,
             channels_per_connection: 128,
-            waiting_publishes: 1_024,
+            waiting_publishes: 4_096,
             waiting_bytes: 2 * 1024 * 1024,
             queue_bytes: 1024 * 1024,
             queue_stall: Duration::from_secs(10),

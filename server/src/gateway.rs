@@ -80,7 +80,8 @@ impl Shared {
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let gateway = Gateway::builder(MemoryBroadcaster::default())
 ///     .resolve_subject(|request| async move {
-///         request.cookie("user").map(|cookie| Subject::new(cookie.value()))
+///         let user = request.headers().get("x-user")?.to_str().ok()?;
+///         Some(Subject::new(user))
 ///     })
 ///     .authorize("private-orders.*", |channel, subject| async move {
 ///         subject.is_some_and(|s| channel.ends_with(&format!(".{}", s.id())))

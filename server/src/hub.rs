@@ -34,6 +34,9 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
+/// A socket is read at most this often in one turn, so that the others get theirs.
+const READS_PER_TURN: usize = 4;
+
 /// The mailbox is emptied at most this often in one turn, so that the rest of the thread gets its turn.
 const ROUNDS_PER_TURN: usize = 16;
 
@@ -96,14 +99,15 @@ impl Hub {
         hub
     }
 
-    /// Takes a new connection. `head` is sent before `welcome`.
+    /// Takes a new connection. `head` is sent before `welcome`; `early` came right behind the handshake.
     pub(crate) fn open(
         self: &Rc<Self>,
         transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
         head: &[u8],
+        early: &mut BytesMut,
         identify: Identify,
     ) -> Token {
-        let token = self.state.borrow_mut().open(transport, head, identify);
+        let token = self.state.borrow_mut().open(transport, head, early, identify);
         self.start_jobs();
         token
     }
@@ -141,8 +145,7 @@ impl Hub {
                 state.hand_on()
             };
             if !more && !self.shared.upstreams.backlog.is_full() {
-                self.state.borrow_mut().read_sockets();
-                self.start_jobs();
+                self.read_sockets();
             }
             rounds += 1;
             if more || rounds == ROUNDS_PER_TURN {
@@ -162,6 +165,23 @@ impl Hub {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn read_sockets(self: &Rc<Self>) {
+        let mut ready = std::mem::take(&mut self.state.borrow_mut().unread);
+        for token in ready.drain(..) {
+            let mut reads = 0;
+            while self.state.borrow_mut().read(token) {
+                // Before the next read, so that what waits in a session is what the application is slow with.
+                self.start_jobs();
+                reads += 1;
+                if reads == READS_PER_TURN {
+                    self.mailbox.ready(token);
+                    break;
+                }
+            }
+        }
+        self.state.borrow_mut().unread = ready;
     }
 
     /// Starts what the sessions want done. What is done at once is taken in at once.

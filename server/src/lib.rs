@@ -17,6 +17,7 @@ mod connection;
 mod error;
 mod event;
 mod gateway;
+mod guard;
 mod hub;
 mod job;
 mod mailbox;

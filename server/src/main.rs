@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal},
     net::{SocketAddr, ToSocketAddrs},
     num::NonZero,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -61,7 +61,7 @@ struct Serve {
     #[arg(long, value_name = "PATTERN")]
     allow_client_publish: Vec<Pattern>,
 
-    /// Origins of pages that may connect, besides the gateway's own host, such as https://app.example.com; `*` for
+    /// Origins of pages that may connect, besides the gateway's own host, such as `https://app.example.com`; `*` for
     /// every one. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
@@ -125,6 +125,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     if let Some(workers) = options.workers {
         server = server.workers(workers.into());
     }
+    let stop = told_to_stop()?;
     announce(&options, server.address()?);
     let static_dir = options.static_dir;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {
@@ -133,7 +134,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
             config.service(actix_files::Files::new("/", dir).index_file("index.html"));
         }
     };
-    server.run(configure, told_to_stop()?).await?;
+    server.run(configure, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -166,8 +167,8 @@ fn announce(options: &Serve, address: SocketAddr) {
     }
 }
 
-fn check_folder(dir: &PathBuf) -> Result<(), Failure> {
-    let problem = |reason: String| Failure::StaticDir { dir: dir.clone(), reason };
+fn check_folder(dir: &Path) -> Result<(), Failure> {
+    let problem = |reason: String| Failure::StaticDir { dir: dir.to_owned(), reason };
     match dir.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(problem("it is no folder".to_owned())),

@@ -131,7 +131,7 @@ mod tests {
         (
             seen,
             Arc::new(move |d: &Delivery| {
-                log.lock().push(format!("{} {} {:?}", d.channel, d.event.name(), d.event.data()))
+                log.lock().push(format!("{} {} {:?}", d.channel, d.event.name(), d.event.data()));
             }),
         )
     }

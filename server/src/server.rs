@@ -179,12 +179,12 @@ fn hand_over(
     let head = actix_http::Response::from(response.drop_body());
     parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
     // Copied, to let go of the large buffers that HTTP was read and written with.
-    let early = BytesMut::from(&parts.read_buf[..]);
+    let mut early = BytesMut::from(&parts.read_buf[..]);
     let (io, frame_bytes) = (parts.io, hub.shared.config.limits.frame_bytes);
     let transport = |token, mailbox: &_| {
-        Transport::Socket(Socket::new(io, early, frame_bytes, token, std::sync::Arc::clone(mailbox)))
+        Transport::Socket(Socket::new(io, frame_bytes, token, std::sync::Arc::clone(mailbox)))
     };
-    hub.open(transport, &parts.write_buf, identify);
+    hub.open(transport, &parts.write_buf, &mut early, identify);
     Ok(())
 }
 

@@ -26,19 +26,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// `early` was read after the request's head.
-    pub(crate) fn new(
-        stream: TcpStream,
-        early: BytesMut,
-        frame_bytes: usize,
-        token: Token,
-        mailbox: Arc<Mailbox>,
-    ) -> Self {
+    pub(crate) fn new(stream: TcpStream, frame_bytes: usize, token: Token, mailbox: Arc<Mailbox>) -> Self {
         Self {
             stream,
             waker: Waker::from(Arc::new(SocketWaker { mailbox, token })),
             codec: Codec::new().max_size(frame_bytes),
-            partial: (!early.is_empty()).then(|| Box::new(early)),
+            partial: None,
         }
     }
 
@@ -85,11 +78,6 @@ impl Socket {
         }
     }
 
-    /// What was read before the hub had the socket.
-    pub(crate) fn early(&mut self) -> Option<BytesMut> {
-        self.partial.take().map(|early| *early)
-    }
-
     /// Takes one whole frame of at most `limit` bytes from the front of `buffer`.
     pub(crate) fn decode(
         &mut self,
@@ -121,7 +109,7 @@ pub(crate) fn decode(
 }
 
 /// The length of the payload as the frame's header says; 0 while the header is not complete.
-fn announced_len(frame: &[u8]) -> u64 {
+pub(crate) fn announced_len(frame: &[u8]) -> u64 {
     match *frame {
         [_, short, ..] if short & 0x7f < 126 => u64::from(short & 0x7f),
         [_, short, a, b, ..] if short & 0x7f == 126 => u64::from(u16::from_be_bytes([a, b])),

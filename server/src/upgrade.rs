@@ -1,27 +1,34 @@
 //! From an HTTP request to a connection of the worker's hub.
 
 use crate::{
-    Gateway, connection::Transport, gateway::Shared, hub::Hub, job::Identify, mailbox::Token, origin,
-    problem::problem, socket,
+    Gateway, connection::Transport, gateway::Shared, guard::Guard, hub::Hub, job::Identify, mailbox::Token,
+    origin, problem::problem,
 };
-use actix_http::ws::{self, Codec};
+use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
+    dev,
     http::{StatusCode, header::UPGRADE},
     web::{self, Payload, ServiceConfig},
 };
+use actix_ws::{Message, MessageStream};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use std::{
     cell::OnceCell,
     convert::Infallible,
-    pin::Pin,
+    future::pending,
+    pin::{Pin, pin},
     rc::Rc,
     sync::atomic::Ordering,
     task::{Context, Poll},
 };
+use tokio::sync::Notify;
 
 /// In a request's extensions: whoever dispatches it can hand the socket itself over.
 pub(crate) struct OwnSocket;
@@ -38,45 +45,74 @@ pub(crate) fn routes(gateway: Gateway) -> impl FnOnce(&mut ServiceConfig) {
         let path = gateway.shared.config.path.clone();
         let connect = move |request, payload| {
             let hub = hub.get_or_init(|| Hub::start(gateway.shared.clone())).clone();
-            async move { connect(hub, request, payload) }
+            connect(hub, request, payload)
         };
         config.route(&path, web::get().to(connect));
     }
 }
 
-fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::Result<HttpResponse> {
+async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::Result<HttpResponse> {
     if let Some(refusal) = refuse(&hub.shared, &request) {
         return Ok(refusal);
     }
+    let mut handshake = ws::handshake(request.head())?;
     let identify = hub.shared.identify(request.clone());
     if request.extensions().contains::<OwnSocket>() {
-        let mut response: HttpResponse = ws::handshake(request.head())?.finish().map_into_boxed_body().into();
+        let mut response: HttpResponse = handshake.finish().map_into_boxed_body().into();
         response.extensions_mut().insert(Handoff { hub, identify });
         return Ok(response);
     }
-    let mut handshake = ws::handshake(request.head())?;
-    let token = hub.open(|_, _| Transport::Body(None), &[], identify);
-    let reading = actix_rt::spawn(read(hub.clone(), token, payload));
-    let body = OutboxBody { hub, token, reading };
-    Ok(handshake.message_body(BoxBody::new(body))?.into())
+    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
+    let limit = hub.shared.config.limits.frame_bytes;
+    let too_large = Rc::new(Notify::new());
+    let guard = Box::pin(Guard::new(payload.into_inner(), limit, too_large.clone()));
+    let payload = Payload::from_request(&request, &mut dev::Payload::Stream { payload: guard }).await?;
+    let (response, session, stream) = actix_ws::handle(&request, payload)?;
+    let reading = actix_rt::spawn(read(hub.clone(), token, stream.max_frame_size(limit), too_large));
+    Ok(response.map_body(|_, original| {
+        BoxBody::new(OutboxBody { hub, token, reading, _session: session, _original: original })
+    }))
 }
 
-/// Hands the hub what the client sends.
-async fn read(hub: Rc<Hub>, token: Token, mut payload: Payload) {
-    let limit = hub.shared.config.limits.frame_bytes;
-    let mut codec = Codec::new().max_size(limit);
-    let mut buffer = BytesMut::new();
-    while let Some(Ok(bytes)) = payload.next().await {
-        buffer.extend_from_slice(&bytes);
-        while let Some(frame) = socket::decode(&mut codec, &mut buffer, limit).transpose() {
-            if frame.is_err() {
-                buffer.clear();
+/// Hands the hub what the client sends, up to the first breach of the protocol. From then on the stream is only kept
+/// alive, until the hub has closed the connection.
+async fn read(hub: Rc<Hub>, token: Token, mut stream: MessageStream, too_large: Rc<Notify>) {
+    loop {
+        let next = {
+            let (message, overflow) = (pin!(stream.recv()), pin!(too_large.notified()));
+            match select(message, overflow).await {
+                Either::Left((message, _)) => message,
+                Either::Right(_) => Some(Err(ProtocolError::Overflow)),
             }
-            hub.receive(token, frame);
-            hub.shared.upstreams.backlog.room().await;
+        };
+        match next {
+            Some(Ok(message)) => hub.receive(token, Ok(frame(message))),
+            Some(Err(breach)) => {
+                // The stream reports a breach before what came in front of it.
+                while let Some(Some(Ok(message))) = stream.recv().now_or_never() {
+                    hub.receive(token, Ok(frame(message)));
+                }
+                let overflow = matches!(breach, ProtocolError::Overflow);
+                hub.receive(token, Err(breach));
+                while overflow && stream.recv().await.is_some() {}
+                return pending().await;
+            }
+            None => return hub.gone(token),
         }
+        hub.shared.upstreams.backlog.room().await;
     }
-    hub.gone(token);
+}
+
+fn frame(message: Message) -> Frame {
+    match message {
+        Message::Text(text) => Frame::Text(text.into_bytes()),
+        Message::Binary(bytes) => Frame::Binary(bytes),
+        Message::Continuation(item) => Frame::Continuation(item),
+        Message::Ping(payload) => Frame::Ping(payload),
+        Message::Pong(payload) => Frame::Pong(payload),
+        Message::Close(reason) => Frame::Close(reason),
+        Message::Nop => Frame::Pong(Bytes::new()),
+    }
 }
 
 fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
@@ -111,6 +147,9 @@ struct OutboxBody {
     hub: Rc<Hub>,
     token: Token,
     reading: JoinHandle<()>,
+    /// actix-ws would end the connection without them.
+    _session: actix_ws::Session,
+    _original: BoxBody,
 }
 
 impl Drop for OutboxBody {

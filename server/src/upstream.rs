@@ -101,14 +101,15 @@ impl Upstreams {
             upstream.clone()
         };
         upstream.route.hubs.write().push(hub.clone());
-        let member = Member { upstreams: self.clone(), channel: channel.clone(), upstream, hub };
-        let route = &member.upstream.route;
+        let member =
+            Member { upstreams: self.clone(), channel: channel.clone(), upstream: Some(upstream), hub };
+        let upstream = member.upstream();
         let subscribe = || {
-            let route = route.clone();
+            let route = upstream.route.clone();
             let sink: Sink = Arc::new(move |delivery| route.deliver(delivery));
             broadcaster.subscribe(channel, sink)
         };
-        member.upstream.subscription.get_or_try_init(subscribe).await?;
+        upstream.subscription.get_or_try_init(subscribe).await?;
         Ok(member)
     }
 
@@ -127,29 +128,33 @@ impl Upstreams {
 pub(crate) struct Member {
     upstreams: Arc<Upstreams>,
     channel: Arc<str>,
-    upstream: Arc<Upstream>,
+    /// `None` only while it is dropped.
+    upstream: Option<Arc<Upstream>>,
     hub: Arc<Mailbox>,
 }
 
 impl Member {
+    fn upstream(&self) -> &Arc<Upstream> {
+        self.upstream.as_ref().expect("a member has its upstream until it is dropped")
+    }
+
     pub(crate) fn route(&self) -> &Route {
-        &self.upstream.route
+        &self.upstream().route
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut hubs = self.upstream.route.hubs.write();
+        let mut hubs = self.upstream().route.hubs.write();
         if let Some(at) = hubs.iter().position(|hub| Arc::ptr_eq(hub, &self.hub)) {
             hubs.swap_remove(at);
         }
         drop(hubs);
+        // The subscription ends under the lock, so that nobody opens a second one meanwhile.
         let mut channels = self.upstreams.channels.lock();
-        if self.upstream.members.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // Held past the lock: dropping the subscription calls into the broadcaster.
-            let last = channels.remove(&self.channel);
-            drop(channels);
-            drop(last);
+        if self.upstream().members.fetch_sub(1, Ordering::Relaxed) == 1 {
+            channels.remove(&self.channel);
         }
+        self.upstream = None;
     }
 }

@@ -428,7 +428,9 @@ impl Model {
     fn answered(&mut self, channel: &str) -> Result<(), TestCaseError> {
         let owed = self.owed.get_mut(channel).filter(|owed| **owed > 0);
         prop_assert!(owed.is_some(), "an answer that nobody waits for, on {channel}");
-        owed.map(|owed| *owed -= 1);
+        if let Some(owed) = owed {
+            *owed -= 1;
+        }
         Ok(())
     }
 }

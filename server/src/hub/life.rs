@@ -29,6 +29,7 @@ impl State {
         &mut self,
         transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
         head: &[u8],
+        early: &mut BytesMut,
         identify: Identify,
     ) -> Token {
         let now = self.now();
@@ -41,10 +42,11 @@ impl State {
         self.reply.extend_from_slice(head);
         self.apply(token.slot, now);
         self.jobs.push_back(Job::Identify { token, answer: identify });
+        self.frames(token, early, now);
         if self.live(token) {
             self.schedule(token.slot);
         }
-        // What came early is read, and the socket's waker is set.
+        // The first read sets the socket's waker.
         self.mailbox.ready(token);
         token
     }

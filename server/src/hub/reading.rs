@@ -10,61 +10,38 @@ use crate::{
 };
 use actix_http::ws::{Frame, ProtocolError};
 use bytes::BytesMut;
-use std::task::Poll;
+use std::{str::Utf8Error, task::Poll};
 use tidings_protocol::CloseCode;
 
-/// A socket is read at most this often in one turn, so that the others get theirs.
-const READS_PER_TURN: usize = 4;
-
 impl State {
-    pub(super) fn read_sockets(&mut self) {
-        let now = self.now();
-        let mut ready = std::mem::take(&mut self.unread);
-        for token in ready.drain(..) {
-            self.ready(token, now);
-        }
-        self.unread = ready;
-    }
-
-    /// A socket is ready to be read or written.
-    pub(super) fn ready(&mut self, token: Token, now: u64) {
+    /// Reads a socket that is ready, once; whether there may be more.
+    pub(super) fn read(&mut self, token: Token) -> bool {
         if !self.live(token) {
-            return;
+            return false;
         }
+        let now = self.now();
         let connection = &mut self.connections[token.slot as usize];
-        if !connection.outbox.is_empty() && connection.flush(now).is_err() {
-            return self.remove(token.slot);
+        let flushed = connection.outbox.is_empty() || connection.flush(now).is_ok();
+        if !flushed || self.finished(token.slot) {
+            self.remove(token.slot);
+            return false;
         }
-        if self.finished(token.slot) {
-            return self.remove(token.slot);
-        }
+        let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport else {
+            return false;
+        };
         let mut buffer = std::mem::take(&mut self.scratch);
-        if let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport
-            && let Some(mut early) = socket.early()
-        {
-            self.frames(token, &mut early, now);
+        let read = socket.read(&mut buffer);
+        match read {
+            Poll::Ready(Ok(1..)) => self.frames(token, &mut buffer, now),
+            Poll::Ready(_) => self.remove(token.slot),
+            Poll::Pending => {}
         }
-        let mut reads = 0;
-        while self.live(token) {
-            if reads == READS_PER_TURN {
-                self.mailbox.ready(token);
-                break;
-            }
-            reads += 1;
-            let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport else {
-                break;
-            };
-            match socket.read(&mut buffer) {
-                Poll::Ready(Ok(1..)) => self.frames(token, &mut buffer, now),
-                Poll::Ready(_) => self.remove(token.slot),
-                Poll::Pending => break,
-            }
-            if buffer.capacity() > READ_BYTES {
-                buffer = BytesMut::new();
-            }
-            buffer.clear();
+        if buffer.capacity() > READ_BYTES {
+            buffer = BytesMut::new();
         }
+        buffer.clear();
         self.scratch = buffer;
+        read.is_ready()
     }
 
     /// Takes the whole frames out of `buffer`; the connection keeps the rest.
@@ -137,6 +114,9 @@ impl State {
 fn broken(error: &ProtocolError) -> CloseCode {
     match error {
         ProtocolError::Overflow => CloseCode::TooLarge,
+        ProtocolError::Io(error) if error.get_ref().is_some_and(|e| e.is::<Utf8Error>()) => {
+            CloseCode::InvalidText
+        }
         _ => CloseCode::Protocol,
     }
 }
