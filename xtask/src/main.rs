@@ -2,9 +2,11 @@
 //!
 //! - `pack` builds the npm package,
 //! - `demo` runs the gateway with the demo page,
-//! - `test` sets up what is missing and runs every test.
+//! - `test` sets up what is missing and runs every test,
+//! - `bench` measures the server beside its peers and writes `docs/benchmarks.md`.
 
 mod ascii;
+mod bench;
 mod demo;
 mod names;
 mod pack;
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Options),
     /// Set up what is missing, then run the tests; exits non-zero when one fails
     Test(test::Options),
+    /// Measure the server beside its peers; writes docs/benchmarks.md
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         Command::Pack => pack::run(&workspace).map(|package| package.print_sizes()),
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

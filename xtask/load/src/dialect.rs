@@ -2,7 +2,6 @@
 
 mod nats;
 mod nchan;
-mod pusher;
 mod socketio;
 mod tidings;
 
@@ -18,8 +17,6 @@ pub(crate) enum Language {
     Nats,
     /// nchan: subscribers at /sub, publishing by HTTP at /pub
     Nchan,
-    /// Pusher, with the app key app-key and the secret app-secret
-    Pusher,
     /// Socket.IO 4; a client says sub and pub, the server msg
     SocketIo,
 }
@@ -30,7 +27,6 @@ impl Language {
             Self::Tidings => &tidings::Tidings,
             Self::Nats => &nats::Nats,
             Self::Nchan => &nchan::Nchan,
-            Self::Pusher => &pusher::Pusher,
             Self::SocketIo => &socketio::SocketIo,
         }
     }
