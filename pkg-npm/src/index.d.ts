@@ -162,6 +162,9 @@ export declare class BroadcastChannel {
   leave(): void
 }
 
+/** `using orders = client.channel('orders')` leaves at the end of the block. */
+export interface BroadcastChannel extends Disposable {}
+
 declare global {
   /**
    * Empty on purpose: where TypeScript's library knows `Symbol.dispose`, this joins its declaration; where it

@@ -1,8 +1,8 @@
 import { decode } from './decode.js'
-import { BroadcastClient as Client, initSync } from './glue.js'
+import { BroadcastChannel, BroadcastClient as Client, initSync } from './glue.js'
 import { singles, text } from './wasm.js'
 
-export { BroadcastChannel } from './glue.js'
+export { BroadcastChannel }
 
 let booted = false
 
@@ -20,7 +20,8 @@ export class BroadcastClient extends Client {
   }
 }
 
-// The generated one frees memory and leaves the connection open.
+// The generated ones free memory and leave the connection open.
 if (Symbol.dispose) {
   BroadcastClient.prototype[Symbol.dispose] = BroadcastClient.prototype.disconnect
+  BroadcastChannel.prototype[Symbol.dispose] = BroadcastChannel.prototype.leave
 }

@@ -51,20 +51,23 @@ for (const [missing, options, code] of [
   })
 }
 
-test('using: the client is closed at the end', async (t) => {
+test('using: the channel is left and the client closed at the end', async (t) => {
   const root = await freshProject(t, {
     files: {
       'app.mjs': `
         import { BroadcastClient } from 'tidings'
         const client = new BroadcastClient({ url: 'ws://127.0.0.1:9/', autoConnect: false, webSocketFactory: () => {} })
-        const states = [client.state]
+        const channel = client.channel('orders')
+        const states = [client.state, channel.state]
+        channel[Symbol.dispose]()
+        states.push(channel.state)
         client[Symbol.dispose]()
         states.push(client.state)
         client[Symbol.dispose]()
         console.log(states.join())`,
     },
   })
-  assert.equal(await node(root, 'app.mjs'), 'idle,closed')
+  assert.equal(await node(root, 'app.mjs'), 'idle,subscribing,left,closed')
 })
 
 for (const [name, load] of [
