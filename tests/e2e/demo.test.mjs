@@ -19,7 +19,10 @@ async function openDemo(t, { tabs = 2, server, context = {} } = {}) {
   const profile = await openContext(t, context)
   const pages = []
   for (let n = 0; n < tabs; n++) pages.push(await openPage(profile, server.origin))
-  for (const page of pages) await isIn(page, 'open')
+  for (const page of pages) {
+    await isIn(page, 'open')
+    await page.getByTestId('timeline').getByText('Subscribed to demo.lobby').first().waitFor()
+  }
   return { server, pages }
 }
 

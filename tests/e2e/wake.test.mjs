@@ -39,9 +39,12 @@ async function caughtUp({ gateway, page }, word) {
 }
 
 const events = {
-  online: () => dispatchEvent(new Event('online')),
+  online: () => {
+    Object.defineProperty(navigator, 'onLine', { configurable: true, value: true })
+    dispatchEvent(new Event('online'))
+  },
   pageshow: () => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })),
-  visibilitychange: () => document.dispatchEvent(new Event('visibilitychange')),
+  visibilitychange: () => document.dispatchEvent(new Event('visibilitychange', { bubbles: true })),
 }
 
 /** Says that the page is hidden, or that it is visible, as the browser does. */
@@ -49,7 +52,7 @@ function show(page, visibility) {
   return page.evaluate((visibility) => {
     Object.defineProperty(document, 'visibilityState', { configurable: true, value: visibility })
     Object.defineProperty(document, 'hidden', { configurable: true, value: visibility === 'hidden' })
-    document.dispatchEvent(new Event('visibilitychange'))
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))
   }, visibility)
 }
 
@@ -120,7 +123,10 @@ test('a hidden page reconnects lazily', async (t) => {
 
 test('offline: no attempts while there is no network', async (t) => {
   const { gateway, page } = await connectedPage(t, { reconnectInitialDelayMs: 0, maxReconnectAttempts: 2 })
-  await page.evaluate(() => dispatchEvent(new Event('offline')))
+  await page.evaluate(() => {
+    Object.defineProperty(navigator, 'onLine', { configurable: true, value: false })
+    dispatchEvent(new Event('offline'))
+  })
   gateway.cut()
   await lived(page, 'close')
   await page.clock.runFor(3_600_000)
