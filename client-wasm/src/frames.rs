@@ -132,6 +132,10 @@ impl Fields for Frame<'_> {
         self.get(key).as_bool()
     }
 
+    fn null() -> JsValue {
+        JsValue::NULL
+    }
+
     fn value(&self, key: Key) -> Option<JsValue> {
         let value = self.get(key);
         (!value.is_undefined()).then_some(value)

@@ -150,6 +150,8 @@ pub trait Fields: Sized {
     fn integer(&self, key: Key) -> Option<u64>;
     /// The boolean under `key`.
     fn flag(&self, key: Key) -> Option<bool>;
+    /// The JSON value `null`.
+    fn null() -> Self::Value;
     /// Whatever is under `key`.
     fn value(&self, key: Key) -> Option<Self::Value>;
     /// The object under `key`.

@@ -150,7 +150,7 @@ pub enum ServerFrame<T, V> {
         channel: T,
         /// The event's name.
         event: T,
-        /// Its data.
+        /// Its data; absent counts as `null`.
         data: V,
         /// Its id, a ULID.
         id: T,
@@ -285,7 +285,7 @@ impl<T, V> ServerFrame<T, V> {
             Tag::Msg => Self::Msg {
                 channel: fields.name(Key::Channel)?,
                 event: fields.name(Key::Event)?,
-                data: fields.value(Key::Data)?,
+                data: fields.value(Key::Data).unwrap_or_else(F::null),
                 id: fields.text(Key::EventId)?,
                 offset: fields.integer(Key::Offset),
                 previous: fields.integer(Key::Previous),

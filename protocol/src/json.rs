@@ -117,6 +117,10 @@ impl<'a> Fields for JsonFields<'a> {
         self.get(key)?.parse().ok()
     }
 
+    fn null() -> &'a str {
+        "null"
+    }
+
     fn value(&self, key: Key) -> Option<&'a str> {
         self.get(key)
     }
