@@ -23,8 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many bytes the publisher has waiting at most before it writes.
 const BATCH: usize = 64 * 1024;
 
-/// How long the stalled client reads at the end, to find out how it was closed.
+/// How long the stalled client reads at the end at most, to find out how it was closed.
 const LAST_READ: Duration = Duration::from_secs(10);
+
+/// After this long without a byte it is still open.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// How a subscriber's messages are read, and the number that it expects next.
 struct Subscriber {
@@ -234,7 +237,10 @@ fn close_code(mut socket: TcpStream) -> Result<u16> {
             Ok(0) => return Ok(1006),
             Ok(size) => buffer.extend_from_slice(&scratch[..size]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                poll.poll(&mut events, Some(Duration::from_millis(500)))?;
+                poll.poll(&mut events, Some(SILENCE))?;
+                if events.is_empty() {
+                    return Ok(0);
+                }
             }
             Err(_) => return Ok(1006),
         }
