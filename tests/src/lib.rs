@@ -1,1 +1,1 @@
-//! In work.
+//! Client and gateway joined in memory: see `rust/`.
