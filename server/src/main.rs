@@ -49,8 +49,8 @@ struct Serve {
     path: String,
 
     /// Worker threads [default: one per processor]
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZero<u16>>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1_024))]
+    workers: Option<u16>,
 
     /// Milliseconds between two pings to a client; 0 turns them off.
     #[arg(long, value_name = "MS", default_value_t = DEFAULT_KEEPALIVE_MS, value_parser = value_parser!(u64).range(..=86_400_000))]
@@ -122,7 +122,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let address = options.bind;
     let mut server =
         Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;
-    if let Some(workers) = options.workers {
+    if let Some(workers) = options.workers.and_then(NonZero::new) {
         server = server.workers(workers.into());
     }
     let stop = told_to_stop()?;
