@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Prove that everything runs: one short round with few connections, figures without meaning
     #[arg(long)]
     quick: bool,
-    /// Write the report of the last run again
+    /// Write the report of the last whole run again
     #[arg(long, conflicts_with_all = ["rounds", "only", "quick"])]
     report: bool,
 }
@@ -75,7 +75,8 @@ impl Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let last = workspace.target.join("bench/results.json");
+    let last =
+        workspace.target.join("bench").join(if options.is_whole() { "results.json" } else { "part.json" });
     if options.report {
         let results = Results::read(&last).context("no results of an earlier run: cargo xtask bench")?;
         return report::write(&results, &workspace.root.join("docs"));

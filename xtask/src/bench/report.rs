@@ -109,7 +109,11 @@ fn goals(results: &Results, page: &mut String) -> Result<()> {
         ),
         (
             "100 to 15,000 subscribers: dearest ≤ 1.15 of cheapest delivery",
-            text(spread(results, Tidings), two),
+            format!(
+                "{}; the floor {}",
+                text(spread(results, Tidings), two),
+                text(spread(results, Floor), two)
+            ),
             below(spread(results, Tidings), 1.15),
         ),
         (
