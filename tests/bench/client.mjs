@@ -53,7 +53,11 @@ function unpack(folder) {
   if (!tarball) throw new Error('target/npm holds no package: run "cargo xtask pack" first')
   execFileSync('tar', ['-xzf', tarball, '-C', folder, '--strip-components=1'])
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  return { entry: join(folder, manifest.exports['.'].import.default), version: manifest.version }
+  return {
+    entry: join(folder, manifest.exports['.'].import.default),
+    version: manifest.version,
+    parts: join(dirname(tarball), 'size.json'),
+  }
 }
 
 async function bundle(tidings, source, format = 'esm') {
@@ -173,7 +177,7 @@ function verdict({ times, names }, title) {
     const same = list(peers.filter((name) => Math.abs(ratio('tidings', name) - 1) <= 0.05))
     const cheaper = list(peers.filter((name) => ratio('tidings', name) > 1.05))
     return (
-      `- At ${thousands(size)} bytes Tidings takes ${ratio('tidings', 'plain').toFixed(2)} of the time of plain JavaScript. ` +
+      `- At ${thousands(size)} bytes Tidings takes ${ratio('tidings', 'plain').toFixed(2)} times as long as plain JavaScript. ` +
       `Less than: ${dearer || 'nobody'}.${same && ` As much, within 5 %, as: ${same}.`} More than: ${cheaper || 'nobody'}.`
     )
   })
@@ -199,9 +203,8 @@ try {
 
   const sizeRows = weights.map(({ name, raw, gzip }) => [title(name), thousands(raw), thousands(gzip)])
   sizeRows.push(['Tidings: `dist/index.js` as published', thousands(code.length), thousands(gzipSync(code, { level: 9 }).length)])
-  const parts = join(root, 'target/npm/size.json')
-  if (existsSync(parts)) {
-    const { wasm, glue } = JSON.parse(readFileSync(parts, 'utf8'))
+  if (existsSync(tidings.parts)) {
+    const { wasm, glue } = JSON.parse(readFileSync(tidings.parts, 'utf8'))
     sizeRows.push(['of it the wasm, alone', thousands(wasm.raw), thousands(wasm.gzip)])
     sizeRows.push(['of it the JavaScript around it, alone', thousands(glue.raw), thousands(glue.gzip)])
   }
