@@ -9,7 +9,7 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, loadavg, tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -131,6 +131,12 @@ function versionOf(name) {
   return JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version
 }
 
+/** Milliseconds of the clock, and those that all processors together were busy. */
+function processorTimes() {
+  const busy = ({ times }) => times.user + times.nice + times.sys + times.irq
+  return { wall: performance.now(), busy: cpus().reduce((sum, cpu) => sum + busy(cpu), 0) }
+}
+
 function median(values) {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -197,9 +203,10 @@ try {
   }
 
   const weights = await sizes(tidings)
-  const before = loadavg()[0]
+  const before = processorTimes()
   const result = await measure(tidings)
-  const after = loadavg()[0]
+  const after = processorTimes()
+  const busy = (after.busy - before.busy) / (after.wall - before.wall)
 
   const sizeRows = weights.map(({ name, raw, gzip }) => [title(name), thousands(raw), thousands(gzip)])
   sizeRows.push(['Tidings: `dist/index.js` as published', thousands(code.length), thousands(gzipSync(code, { level: 9 }).length)])
@@ -211,7 +218,7 @@ try {
 
   // The browser alone keeps about one processor busy.
   const quiet =
-    Math.max(before, after) < 1.5
+    busy < 1.5
       ? ''
       : '**The machine was not quiet**: other programs ran beside the browser. Trust the ratios more than the times, ' +
         'and both only as far as *least to most* is narrow.\n\n'
@@ -230,7 +237,7 @@ ${table(
     ['processor', `${cpus()[0].model.trim()}, ${cpus().length} cores`],
     ['rounds', `${ROUNDS}, after one to warm up`],
     ['frames per run', FRAMES.toLocaleString('en')],
-    ['load average (1 minute) before and after', `${before.toFixed(1)}, ${after.toFixed(1)}`],
+    ['processors busy during the run', `${busy.toFixed(2)}, the browser's own threads included`],
   ],
 ).replace('---:', '---')}
 
@@ -240,7 +247,8 @@ ${quiet}${verdict(result, title)}
 
 ${SIZES.map((size) => `### Tidings frames of ${size.toLocaleString('en')} bytes\n\n${speedTable(result, size, title)}`).join('\n\n')}
 
-Times are medians over the rounds; ratios are medians of the ratios within a round. Plain JavaScript is about the least
+Times are medians over the rounds; ratios are medians of the ratios within a round. The machine's speed drifts:
+*least to most* shows by how much, and differences smaller than that mean little. Plain JavaScript is about the least
 a client can do: \`JSON.parse\`, a \`Map\` of channels, a \`Map\` of events, a \`Set\` of listeners; it has no
 reconnect, no joining and no checks. We do not claim that wasm is faster than JavaScript: a frame is parsed by the
 browser's own \`JSON.parse\` in all of these.
