@@ -74,7 +74,7 @@ impl State {
         self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + CLOSE_TIMEOUT, answered: true }, now);
     }
 
-    pub(super) fn say_goodbye(&mut self, slot: u32, frame: &[u8], phase: Phase, now: u64) {
+    fn say_goodbye(&mut self, slot: u32, frame: &[u8], phase: Phase, now: u64) {
         let connection = &mut self.connections[slot as usize];
         connection.phase = phase;
         connection.session.end(&mut self.effects);
@@ -120,12 +120,14 @@ impl State {
         let connection = &self.connections[slot as usize];
         match connection.phase {
             Phase::Closing { deadline, .. } => deadline,
-            Phase::Open if connection.outbox.is_empty() => connection.session.deadline().unwrap_or(u64::MAX),
-            Phase::Open => {
-                let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
-                connection.session.deadline().unwrap_or(u64::MAX).min(connection.moved_at + stall)
-            }
+            Phase::Open => connection.session.deadline().unwrap_or(u64::MAX).min(self.stalls_at(connection)),
         }
+    }
+
+    /// When the connection is too slow, unless its outbox moves before; never while nothing waits.
+    fn stalls_at(&self, connection: &Connection) -> u64 {
+        let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
+        if connection.outbox.is_empty() { u64::MAX } else { connection.moved_at + stall }
     }
 
     pub(super) fn schedule(&mut self, slot: u32) {
@@ -157,17 +159,16 @@ impl State {
         }
     }
 
-    pub(super) fn look_at(&mut self, token: Token, now: u64) {
-        let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
-        let connection = &mut self.connections[token.slot as usize];
+    fn look_at(&mut self, token: Token, now: u64) {
+        let connection = &self.connections[token.slot as usize];
         match connection.phase {
             Phase::Closing { deadline, .. } if now >= deadline => return self.remove(token.slot),
             Phase::Closing { .. } => {}
-            Phase::Open if !connection.outbox.is_empty() && now >= connection.moved_at + stall => {
+            Phase::Open if now >= self.stalls_at(connection) => {
                 return self.close(token.slot, CloseCode::TooSlow, now);
             }
             Phase::Open => {
-                connection.session.tick(now, &mut self.effects);
+                self.connections[token.slot as usize].session.tick(now, &mut self.effects);
                 self.apply(token.slot, now);
             }
         }

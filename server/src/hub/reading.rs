@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    pub(super) fn frame(&mut self, slot: u32, frame: Frame, now: u64) {
+    fn frame(&mut self, slot: u32, frame: Frame, now: u64) {
         let limit = self.shared.config.limits.frame_bytes;
         let connection = &mut self.connections[slot as usize];
         let message = match connection.assemble(frame, limit) {

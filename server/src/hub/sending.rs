@@ -88,7 +88,7 @@ impl State {
     }
 
     /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers.
-    pub(super) fn burst(&mut self, channel: &str, first: Bytes, limit: usize) -> Bytes {
+    fn burst(&mut self, channel: &str, first: Bytes, limit: usize) -> Bytes {
         let mut joined = BytesMut::new();
         while let Some(Post::Event { channel: next, frame }) = self.posts.front() {
             if **next != *channel || first.len() + joined.len() + frame.len() > limit {
@@ -103,7 +103,7 @@ impl State {
         if joined.is_empty() { first } else { joined.freeze() }
     }
 
-    pub(super) fn fan_out(&mut self, channel: &str, chunk: &Bytes, direct: bool, now: u64) {
+    fn fan_out(&mut self, channel: &str, chunk: &Bytes, direct: bool, now: u64) {
         let limit = self.queue_limit();
         let Some(Channel::Live { subscribers, .. }) = self.channels.get(channel) else { return };
         let mut faults = Vec::new();
