@@ -5,6 +5,12 @@ use crate::fields::{Fields, Key, Tag};
 /// The protocol version that a gateway speaks when it says so in `welcome`.
 pub const VERSION: u64 = 2;
 
+/// The most events in one page of history.
+pub const MAX_PAGE: u64 = 1_000;
+
+/// The events in a page of history, unless the client says how many it wants.
+pub const DEFAULT_PAGE: u64 = 100;
+
 /// A place in a channel's stream of events (version 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position<T> {
@@ -12,6 +18,13 @@ pub struct Position<T> {
     pub epoch: T,
     /// Grows with every event, by any step. At most [`crate::MAX_INTEGER`].
     pub offset: u64,
+}
+
+impl<T: AsRef<str>> Position<T> {
+    /// The same, with the epoch borrowed.
+    pub fn as_deref(&self) -> Position<&str> {
+        Position { epoch: self.epoch.as_ref(), offset: self.offset }
+    }
 }
 
 /// Why a channel could not be resumed, or lost continuity (version 2).

@@ -17,10 +17,12 @@ mod json;
 mod pattern;
 pub mod reason;
 
-pub use channel::{MAX_CHANNEL_BYTES, MAX_EVENT_BYTES, is_valid_channel, is_valid_event};
+pub use channel::{
+    MAX_CHANNEL_BYTES, MAX_EVENT_BYTES, MAX_KEY_BYTES, is_valid_channel, is_valid_event, is_valid_key,
+};
 pub use close::{CloseCode, Reaction};
 pub use fields::{Fields, Key, MAX_INTEGER, Tag};
-pub use frame::{ClientFrame, Position, Recovery, ServerFrame, VERSION, Why};
+pub use frame::{ClientFrame, DEFAULT_PAGE, MAX_PAGE, Position, Recovery, ServerFrame, VERSION, Why};
 #[cfg(feature = "json")]
 pub use json::{JsonFields, Text};
 pub use pattern::{Pattern, PatternError, Rules, allowed_by_default};

@@ -16,3 +16,13 @@ pub const INVALID_CHANNEL: &str = "invalid channel";
 pub const INVALID_EVENT: &str = "invalid event";
 /// The connection holds as many channels as it may.
 pub const TOO_MANY_CHANNELS: &str = "too many channels";
+/// Version 2: not an idempotency key: see [`crate::is_valid_key`].
+pub const INVALID_KEY: &str = "invalid key";
+/// Version 2: a page of history has 1 to [`crate::MAX_PAGE`] events.
+pub const INVALID_LIMIT: &str = "invalid limit";
+/// Version 2: the channel has no history.
+pub const NO_HISTORY: &str = "no history";
+/// Version 2: the channel's history could not be read.
+pub const HISTORY_FAILED: &str = "history failed";
+/// Version 2: too many history requests of the connection wait already.
+pub const TOO_MANY_REQUESTS: &str = "too many requests";

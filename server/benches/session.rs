@@ -8,8 +8,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use serde_json::json;
 use tidings_server::{
-    Broadcaster, Config, Delivery, Event, MemoryBroadcaster, Sink,
-    session::{Effect, Session},
+    Broadcaster, Config, Event, Histories, MemoryBroadcaster, Notice, Published, Sink,
+    session::{Attached, Effect, Session},
 };
 use ulid::Ulid;
 
@@ -33,7 +33,10 @@ fn subscribe(session: &mut Session, effects: &mut Effects) {
     while let Some(effect) = effects.pop_front() {
         match effect {
             Effect::Authorize { ticket, .. } => session.authorized(ticket, Some(&true.into()), effects),
-            Effect::Attach { channel } => session.attached(&channel, Some(0), effects),
+            Effect::Attach { channel, .. } => {
+                let live = Attached::Live { slot: 0, position: None, resumed: None };
+                session.attached(&channel, live, effects);
+            }
             _ => {}
         }
     }
@@ -66,7 +69,7 @@ fn session(criterion: &mut Criterion) {
     group.bench_function("publish 128 bytes", |b| {
         b.iter(|| {
             talk.text(black_box(&publish), 0, &mut effects);
-            talk.published("orders.42", None, &mut effects);
+            talk.published(Ok(Published::new(Ulid::nil(), None)), &mut effects);
             effects.clear();
         });
     });
@@ -80,16 +83,18 @@ fn session(criterion: &mut Criterion) {
 /// From a publish to the sinks of a channel: one per gateway, however many clients it has.
 fn broadcaster(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("memory broadcaster");
-    for sinks in [0, 1, 8] {
-        let broadcaster = MemoryBroadcaster::default();
-        let sink: Sink = Arc::new(|delivery: &Delivery| {
-            black_box(delivery);
+    for (sinks, history) in [(0, false), (1, false), (8, false), (1, true)] {
+        let histories = if history { Histories::default() } else { Histories::off() };
+        let broadcaster = MemoryBroadcaster::new(histories);
+        let sink: Sink = Arc::new(|notice: &Notice| {
+            black_box(notice);
         });
         let subscriptions: Vec<_> = (0..sinks)
             .map(|_| broadcaster.subscribe("orders.42".into(), sink.clone()).now_or_never())
             .collect();
         let event = Event::new("order.paid", json!({"text": "x".repeat(116)}));
-        group.bench_function(format!("publish to {sinks}"), |b| {
+        let kept = if history { " with history" } else { "" };
+        group.bench_function(format!("publish to {sinks}{kept}"), |b| {
             b.iter(|| broadcaster.publish(black_box("orders.42"), event.clone()).now_or_never());
         });
         drop(subscriptions);

@@ -17,6 +17,8 @@ pub struct Config {
     /// host; `*` allows every one. A request without an `Origin` header comes from no page and is allowed.
     /// Default: none.
     pub allowed_origins: Vec<String>,
+    /// The longest time over which clients are sent away when the gateway drains. Default 30 s.
+    pub drain: Duration,
     /// What one client, and all of them together, may use.
     pub limits: Limits,
 }
@@ -28,6 +30,7 @@ impl Default for Config {
             ping_interval: Duration::from_millis(DEFAULT_KEEPALIVE_MS),
             ping_grace: Duration::from_millis(KEEPALIVE_GRACE_MS),
             allowed_origins: Vec::new(),
+            drain: Duration::from_secs(30),
             limits: Limits::default(),
         }
     }
@@ -54,7 +57,9 @@ impl Config {
             ("waiting_bytes", limits.waiting_bytes),
             ("queue_bytes", limits.queue_bytes),
             ("queue_stall", limits.queue_stall.as_millis() as usize),
+            ("resume_events", limits.resume_events),
             ("connections", limits.connections),
+            ("connections_per_second", limits.connections_per_second as usize),
         ] {
             if value == 0 {
                 return Err(format!("invalid limit {name} = 0: allowed is 1 or more"));
@@ -81,8 +86,14 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// How long a queue may stand still before the connection is closed with 4008. Default 10 s.
     pub queue_stall: Duration,
+    /// Missed events that a client is sent when it comes back, as long as they fit in half of `queue_bytes`; with more
+    /// it is told that it cannot have them. Default 1,000.
+    pub resume_events: usize,
     /// Connections at the same time; above it HTTP 503. Default 100,000.
     pub connections: usize,
+    /// New connections per second; above it HTTP 503. A gateway that drains sends its clients away no faster than this
+    /// either. Default 1,000.
+    pub connections_per_second: u32,
 }
 
 impl Default for Limits {
@@ -94,7 +105,16 @@ impl Default for Limits {
             waiting_bytes: 2 * 1024 * 1024,
             queue_bytes: 1024 * 1024,
             queue_stall: Duration::from_secs(10),
+            resume_events: 1_000,
             connections: 100_000,
+            connections_per_second: 1_000,
         }
+    }
+}
+
+impl Limits {
+    /// The most bytes of the past that go to a client at once.
+    pub(crate) fn resume_bytes(&self) -> usize {
+        self.queue_bytes / 2
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// When the outbox last moved, or began to fill.
     pub(crate) moved_at: u64,
+    /// When it is to go, while the gateway drains; `u64::MAX` otherwise.
+    pub(crate) leaves_at: u64,
     /// The entry of the hub's timers that counts; `u64::MAX` when there is none.
     pub(crate) timer_at: u64,
     /// Whether the hub will flush the outbox at the end of this turn.
@@ -81,6 +83,7 @@ impl Connection {
             phase: Phase::Open,
             outbox: Outbox::default(),
             moved_at: now,
+            leaves_at: u64::MAX,
             timer_at: u64::MAX,
             dirty: false,
             fragments: None,

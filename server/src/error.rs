@@ -18,6 +18,9 @@ pub enum BroadcastError {
     /// The backplane did not take the subscription.
     #[error("the channel was not subscribed: {0}")]
     Subscribe(#[source] BoxError),
+    /// The channel's past could not be read.
+    #[error("the history was not read: {0}")]
+    History(#[source] BoxError),
     /// The subject may not use the channel.
     #[error("not authorized for channel {channel:?}")]
     Unauthorized {
@@ -45,6 +48,7 @@ impl BroadcastError {
             Self::Config(_) => "broadcast.config",
             Self::Publish(_) => "broadcast.publish",
             Self::Subscribe(_) => "broadcast.subscribe",
+            Self::History(_) => "broadcast.history",
             Self::Unauthorized { .. } => "broadcast.unauthorized",
             Self::Authorizer { .. } => "broadcast.authorizer",
             Self::Closed => "broadcast.closed",

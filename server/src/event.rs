@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{fmt, sync::Arc};
+use tidings_protocol::ServerFrame;
 use ulid::Ulid;
 
 /// Valid JSON text, carried as it is: never parsed, never written anew. Cheap to clone.
@@ -53,18 +54,29 @@ impl From<Box<RawValue>> for RawJson {
     }
 }
 
+/// A place in a channel's stream of events: an epoch, and an offset that can be compared within it.
+pub type Position = tidings_protocol::Position<Arc<str>>;
+
 /// An event to publish: its name and its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub(crate) name: Arc<str>,
     pub(crate) data: RawJson,
+    pub(crate) key: Option<Arc<str>>,
 }
 
 impl Event {
     /// An event named `name` (1 to 200 bytes, no control characters) that carries `data`:
     /// `Event::new("order.paid", json!({"amount": 4900}))`.
     pub fn new(name: impl Into<Arc<str>>, data: impl Into<RawJson>) -> Self {
-        Self { name: name.into(), data: data.into() }
+        Self { name: name.into(), data: data.into(), key: None }
+    }
+
+    /// With an idempotency key: within five minutes, an event with the same key on the same channel is not published
+    /// again but acknowledged like the first one.
+    pub fn with_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
     }
 
     /// The event's name.
@@ -76,25 +88,41 @@ impl Event {
     pub fn data(&self) -> &RawJson {
         &self.data
     }
+
+    /// The idempotency key, when it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
 }
 
 /// What a broadcaster says of an accepted event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
     /// The event's id, as its subscribers see it.
     pub id: Ulid,
+    /// Where it is in the channel's stream; `None` on a channel without history.
+    pub position: Option<Position>,
 }
 
 impl Published {
-    /// For broadcasters: the event was accepted under this id.
-    pub fn new(id: Ulid) -> Self {
-        Self { id }
+    /// For broadcasters: the event was accepted under this id, at this place.
+    pub fn new(id: Ulid, position: Option<Position>) -> Self {
+        Self { id, position }
     }
 }
 
+/// An event's place in its channel's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its own position.
+    pub position: Position,
+    /// The offset of the event before it, or of the stream's beginning.
+    pub previous: u64,
+}
+
 /// An event on its way to subscribers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The channel.
     pub channel: Arc<str>,
@@ -102,4 +130,22 @@ pub struct Delivery {
     pub event: Event,
     /// Its id.
     pub id: Ulid,
+    /// Its place; `None` on a channel without history.
+    pub place: Option<Place>,
+}
+
+impl Delivery {
+    /// The `msg` frame's payload of this event, with `encode` making of it what is sent.
+    pub(crate) fn frame<R>(&self, encode: impl FnOnce(ServerFrame<&str, &str>) -> R) -> R {
+        let mut text = [0; ulid::ULID_LEN];
+        let place = self.place.as_ref().map(|place| (place.position.offset, place.previous));
+        encode(ServerFrame::Msg {
+            channel: &self.channel,
+            event: self.event.name(),
+            data: self.event.data().as_str(),
+            id: self.id.array_to_str(&mut text),
+            offset: place.map(|(offset, _)| offset),
+            previous: place.and_then(|(offset, previous)| (previous + 1 != offset).then_some(previous)),
+        })
+    }
 }

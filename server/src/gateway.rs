@@ -2,12 +2,12 @@
 
 use crate::{
     Authorization, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject, IntoVerdict,
-    PublishContext, Published, Subject,
+    Page, PublishContext, Published, Range, Subject,
     auth::{self, Access},
     job::Identify,
     mailbox::{Mailbox, Post},
     upgrade,
-    upstream::Upstreams,
+    upstream::{ResumeLimits, Upstreams},
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
 use futures_util::{FutureExt, future::ready};
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) dropped_frames: AtomicU64,
     resolve_subject: Option<SubjectResolver>,
     hubs: Mutex<Vec<Arc<Mailbox>>>,
+    draining: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -58,8 +59,23 @@ impl Shared {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Whether no new clients are taken.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.draining.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether all clients have gone in time.
+    async fn emptied(&self, within: Duration) -> bool {
+        let all_gone = async {
+            loop {
+                let left = self.client_left.notified();
+                if self.clients.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                left.await;
+            }
+        };
+        timeout(within, all_gone).await.is_ok()
     }
 
     pub(crate) fn identify(&self, request: HttpRequest) -> Identify {
@@ -134,11 +150,7 @@ impl Gateway {
     /// # Errors
     /// [`BroadcastError::Config`] for an invalid channel or event name, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
-        if !is_valid_channel(channel) {
-            return Err(BroadcastError::Config(format!(
-                "invalid channel {channel:?}: allowed are 1 to 200 bytes, printable, without white space"
-            )));
-        }
+        check_channel(channel)?;
         if !is_valid_event(event.name()) {
             return Err(BroadcastError::Config(format!(
                 "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
@@ -185,6 +197,37 @@ impl Gateway {
         self.shared.dropped_frames.load(Ordering::Relaxed)
     }
 
+    /// Sends the clients away: refuses new ones, tells each that it will be closed, and closes them with 1012 in random
+    /// order, no more of them in a second than [`Limits::connections_per_second`](crate::Limits), and all within
+    /// [`Config::drain`]. Until then they get their events. Returns when all have gone, or should have. Then
+    /// [`close`](Self::close). A second call does nothing.
+    pub async fn drain(&self) {
+        let shared = &self.shared;
+        if shared.is_closing() || shared.draining.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let per_second = u64::from(shared.config.limits.connections_per_second);
+        let wanted = self.client_count() as u64 * 1_000 / per_second;
+        let within = Duration::from_millis(wanted).min(shared.config.drain);
+        shared.tell_hubs(|| Post::Drain(within.as_millis() as u64));
+        shared.emptied(within + CLOSE_PATIENCE).await;
+    }
+
+    /// Reads a page of what was published on `channel`: the last `limit` events, or of those below the offset
+    /// `before`, oldest first. `None` when the channel has no history.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Config`] for an invalid channel, otherwise what the broadcaster says.
+    pub async fn history(
+        &self,
+        channel: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<Page>, BroadcastError> {
+        check_channel(channel)?;
+        self.shared.broadcaster.history(channel, Range::Before { offset: before, limit }).await
+    }
+
     /// Closes every connection with 1012, refuses new ones, and closes the broadcaster. Waits up to five seconds
     /// for the clients to go. A second call does nothing.
     pub async fn close(&self) {
@@ -193,20 +236,20 @@ impl Gateway {
             return;
         }
         shared.tell_hubs(|| Post::CloseAll(CloseCode::Restart));
-        let all_gone = async {
-            loop {
-                let left = shared.client_left.notified();
-                if shared.clients.load(Ordering::Relaxed) == 0 {
-                    return;
-                }
-                left.await;
-            }
-        };
-        if timeout(CLOSE_PATIENCE, all_gone).await.is_err() {
+        if !shared.emptied(CLOSE_PATIENCE).await {
             tracing::warn!(clients = self.client_count(), "some clients did not answer the close in time");
         }
         shared.broadcaster.close().await;
     }
+}
+
+fn check_channel(channel: &str) -> Result<(), BroadcastError> {
+    if is_valid_channel(channel) {
+        return Ok(());
+    }
+    Err(BroadcastError::Config(format!(
+        "invalid channel {channel:?}: allowed are 1 to 200 bytes, printable, without white space"
+    )))
 }
 
 /// Builds a [`Gateway`].
@@ -282,16 +325,19 @@ impl Builder {
             return Err(mistake);
         }
         self.config.check().map_err(BroadcastError::Config)?;
+        let limits = &self.config.limits;
+        let resume = ResumeLimits { events: limits.resume_events, bytes: limits.resume_bytes() };
         let shared = Shared {
+            upstreams: Arc::new(Upstreams::new(resume)),
             config: Arc::new(self.config),
             access: self.access,
             broadcaster: self.broadcaster,
-            upstreams: Arc::default(),
             clients: AtomicUsize::new(0),
             client_left: Notify::new(),
             dropped_frames: AtomicU64::new(0),
             resolve_subject: self.resolve_subject,
             hubs: Mutex::default(),
+            draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
         Ok(Gateway { shared: Arc::new(shared) })

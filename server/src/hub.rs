@@ -246,7 +246,7 @@ impl State {
 
     /// Does what the session at hand wants, until it wants no more.
     fn apply(&mut self, slot: u32, now: u64) {
-        let mut close = None;
+        let (mut close, mut sent) = (None, Ok(()));
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send(text) => wire::put_text(&mut self.reply, &text),
@@ -254,11 +254,16 @@ impl State {
                     let token = self.token(slot);
                     self.jobs.push_back(Job::Authorize { token, ticket, channel, subject });
                 }
-                Effect::Attach { channel } => self.attach(slot, channel),
+                Effect::Attach { channel, resume } => self.attach(slot, channel, resume),
+                Effect::Replay(frames) => sent = sent.and(self.replay(slot, &frames, now)),
                 Effect::Detach { channel, slot: place } => self.detach(slot, &channel, place),
-                Effect::Publish(context) => {
+                Effect::Publish { context, key } => {
                     let token = self.token(slot);
-                    self.jobs.push_back(Job::Publish { token, context });
+                    self.jobs.push_back(Job::Publish { token, context, key });
+                }
+                Effect::History { request, channel, range, subject } => {
+                    let token = self.token(slot);
+                    self.jobs.push_back(Job::History { token, request, channel, range, subject });
                 }
                 Effect::Dropped => {
                     self.shared.dropped_frames.fetch_add(1, Ordering::Relaxed);
@@ -267,13 +272,9 @@ impl State {
             }
         }
         if !self.reply.is_empty() {
-            let mut reply = std::mem::take(&mut self.reply);
-            let limit = self.queue_limit();
-            let sent = self.connections[slot as usize].send_own(&reply, limit, now);
-            reply.clear();
-            self.reply = reply;
-            self.sent(slot, sent, now);
+            sent = sent.and(self.send_reply(slot, now));
         }
+        self.sent(slot, sent, now);
         if let Some(code) = close.filter(|_| self.connections.contains(slot as usize)) {
             self.close(slot, code, now);
         }
@@ -291,10 +292,16 @@ impl State {
                     session.authorized(ticket, answer.as_ref(), effects);
                 });
             }
-            Done::Published { token, channel, refused } => {
-                self.resume(token, now, |session, effects| session.published(&channel, refused, effects));
+            Done::Published { token, outcome } => {
+                self.resume(token, now, |session, effects| session.published(outcome, effects));
+            }
+            Done::History { token, request, channel, outcome } => {
+                self.resume(token, now, |session, effects| {
+                    session.history_read(request, &channel, outcome, effects);
+                });
             }
             Done::Joined { channel, member } => self.joined(channel, member, now),
+            Done::Recovered { channel, from, outcome } => self.recovered(&channel, &from, outcome, now),
         }
     }
 

@@ -1,14 +1,14 @@
 //! What a hub has others do: the application's functions and the broadcaster, neither of which answers at once.
 
 use crate::{
-    Authorization, BoxError, PublishContext, Subject,
+    Authorization, BoxError, Event, Page, Position, PublishContext, Published, Range, Subject,
     gateway::Shared,
     mailbox::{Mailbox, Token},
-    upstream::Member,
+    upstream::{Member, Route},
 };
 use futures_util::future::LocalBoxFuture;
 use std::{fmt, sync::Arc};
-use tidings_protocol::reason;
+use tidings_protocol::{Why, reason};
 use tracing::{debug, warn};
 
 pub(crate) type Identify = LocalBoxFuture<'static, Result<Option<Subject>, BoxError>>;
@@ -20,17 +20,23 @@ pub(crate) enum Job {
     /// Find out whether a subject may use a channel.
     Authorize { token: Token, ticket: u32, channel: Arc<str>, subject: Option<Subject> },
     /// Check and publish what a client wants to.
-    Publish { token: Token, context: PublishContext },
+    Publish { token: Token, context: PublishContext, key: Option<Arc<str>> },
+    /// Check whether a client may, and read from a channel's past.
+    History { token: Token, request: u64, channel: Arc<str>, range: Range, subject: Option<Subject> },
     /// Get the events of a channel.
     Join { channel: Arc<str> },
+    /// Get the events of a channel that came after a position.
+    Recover { channel: Arc<str>, route: Arc<Route>, from: Position },
 }
 
 /// What came of a [`Job`].
 pub(crate) enum Done {
     Identified { token: Token, subject: Option<Subject> },
     Authorized { token: Token, ticket: u32, answer: Option<Authorization> },
-    Published { token: Token, channel: Arc<str>, refused: Option<&'static str> },
+    Published { token: Token, outcome: Result<Published, &'static str> },
+    History { token: Token, request: u64, channel: Arc<str>, outcome: Result<Page, &'static str> },
     Joined { channel: Arc<str>, member: Option<Member> },
+    Recovered { channel: Arc<str>, from: Position, outcome: Result<(), Why> },
 }
 
 impl fmt::Debug for Job {
@@ -56,10 +62,12 @@ impl Job {
                 }
                 Done::Authorized { token, ticket, answer: answer.ok() }
             }
-            Self::Publish { token, context } => {
-                let channel = context.channel.clone();
-                let refused = publish(&shared, context).await.err();
-                Done::Published { token, channel, refused }
+            Self::Publish { token, context, key } => {
+                Done::Published { token, outcome: publish(&shared, context, key).await }
+            }
+            Self::History { token, request, channel, range, subject } => {
+                let outcome = history(&shared, &channel, range, subject).await;
+                Done::History { token, request, channel, outcome }
             }
             Self::Join { channel } => {
                 let joined = shared.upstreams.join(&*shared.broadcaster, channel.clone(), hub).await;
@@ -68,21 +76,34 @@ impl Job {
                 }
                 Done::Joined { channel, member: joined.ok() }
             }
+            Self::Recover { channel, route, from } => {
+                let outcome = route.recover(&*shared.broadcaster, &from).await;
+                Done::Recovered { channel, from, outcome }
+            }
+        }
+    }
+}
+
+/// Whether a subject may use a channel, or why not.
+async fn admit(shared: &Shared, channel: &Arc<str>, subject: Option<Subject>) -> Result<(), &'static str> {
+    match shared.access.check(channel.clone(), subject).await {
+        Ok(answer) if answer.authorized => Ok(()),
+        Ok(_) => Err(reason::UNAUTHORIZED),
+        Err(error) => {
+            warn!(channel = &**channel, error, "an authorizer failed");
+            Err(reason::AUTHORIZATION_FAILED)
         }
     }
 }
 
 /// A client's publish: the authorizer that guards the channel, then the gate, then the broadcaster.
-async fn publish(shared: &Shared, context: PublishContext) -> Result<(), &'static str> {
+async fn publish(
+    shared: &Shared,
+    context: PublishContext,
+    key: Option<Arc<str>>,
+) -> Result<Published, &'static str> {
     let PublishContext { channel, event, data, subject, .. } = context.clone();
-    match shared.access.check(channel.clone(), subject).await {
-        Ok(answer) if answer.authorized => {}
-        Ok(_) => return Err(reason::UNAUTHORIZED),
-        Err(error) => {
-            warn!(channel = &*channel, error, "an authorizer failed");
-            return Err(reason::AUTHORIZATION_FAILED);
-        }
-    }
+    admit(shared, &channel, subject).await?;
     match shared.access.check_publish(context).await {
         Ok(true) => {}
         Ok(false) => return Err(reason::PUBLISH_DENIED),
@@ -91,11 +112,26 @@ async fn publish(shared: &Shared, context: PublishContext) -> Result<(), &'stati
             return Err(reason::PUBLISH_DENIED);
         }
     }
-    match shared.broadcaster.publish(&channel, crate::Event::new(event, data)).await {
-        Ok(_) => Ok(()),
+    let mut event = Event::new(event, data);
+    event.key = key;
+    shared.broadcaster.publish(&channel, event).await.map_err(|error| {
+        debug!(channel = &*channel, %error, "a client's publish failed");
+        reason::PUBLISH_FAILED
+    })
+}
+
+async fn history(
+    shared: &Shared,
+    channel: &Arc<str>,
+    range: Range,
+    subject: Option<Subject>,
+) -> Result<Page, &'static str> {
+    admit(shared, channel, subject).await?;
+    match shared.broadcaster.history(channel, range).await {
+        Ok(page) => page.ok_or(reason::NO_HISTORY),
         Err(error) => {
-            debug!(channel = &*channel, %error, "a client's publish failed");
-            Err(reason::PUBLISH_FAILED)
+            warn!(channel = &**channel, %error, "history could not be read");
+            Err(reason::HISTORY_FAILED)
         }
     }
 }

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod gateway;
 mod guard;
+mod history;
 mod hub;
 mod job;
 mod mailbox;
@@ -28,16 +29,19 @@ mod problem;
 mod server;
 pub mod session;
 mod socket;
+#[doc(hidden)]
+pub mod tail;
 mod upgrade;
 mod upstream;
 mod wire;
 
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
-pub use broadcaster::{Broadcaster, Sink, Subscription};
+pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};
 pub use config::{Config, Limits};
 pub use error::{BoxError, BroadcastError};
-pub use event::{Delivery, Event, Published, RawJson};
+pub use event::{Delivery, Event, Place, Position, Published, RawJson};
 pub use gateway::{Builder, Gateway};
+pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
 pub use server::Server;
 

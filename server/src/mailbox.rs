@@ -1,5 +1,6 @@
 //! How other threads, and the sockets, reach a worker's hub.
 
+use crate::Position;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -22,8 +23,12 @@ pub(crate) struct Token {
 /// A message to a hub.
 #[derive(Debug)]
 pub(crate) enum Post {
-    /// An event on a channel, as the frame for its subscribers.
-    Event { channel: Arc<str>, frame: Bytes },
+    /// An event on a channel, as the frame for its subscribers, with its position where it has one.
+    Event { channel: Arc<str>, frame: Bytes, position: Option<Position> },
+    /// A channel goes on after `position`, and what came before may be missing; the frame says so.
+    Gap { channel: Arc<str>, frame: Bytes, position: Position },
+    /// Say goodbye to every connection and close it within this many milliseconds.
+    Drain(u64),
     /// Close every connection.
     CloseAll(CloseCode),
     /// The gateway's backlog is no longer full.
@@ -34,8 +39,8 @@ impl Post {
     /// What it adds to the backlog.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Event { frame, .. } => frame.len(),
-            Self::CloseAll(_) | Self::Relieved => 0,
+            Self::Event { frame, .. } | Self::Gap { frame, .. } => frame.len(),
+            Self::Drain(_) | Self::CloseAll(_) | Self::Relieved => 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tidings_server::{
-    BroadcastError, Config, Gateway, MemoryBroadcaster, Server,
+    BroadcastError, Config, Gateway, Histories, History, MemoryBroadcaster, Server,
     protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, Pattern, Rules},
 };
 use tracing_subscriber::EnvFilter;
@@ -60,6 +60,16 @@ struct Serve {
     /// clients publish nothing.
     #[arg(long, value_name = "PATTERN")]
     allow_client_publish: Vec<Pattern>,
+
+    /// How much of the channels of a pattern is kept for clients that come back: a number of events, and for how many
+    /// seconds. May be repeated; the pattern that fits best counts. `ticker.*=0` keeps nothing [default: *=256,300]
+    #[arg(long, value_name = "PATTERN=EVENTS[,SECONDS]", value_parser = history)]
+    history: Vec<(Pattern, History)>,
+
+    /// The longest time, in milliseconds, over which clients are sent away when the gateway stops. They go at a pace of
+    /// at most 1,000 in a second.
+    #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = value_parser!(u64).range(..=3_600_000))]
+    drain_ms: u64,
 
     /// Origins of pages that may connect, besides the gateway's own host, such as `https://app.example.com`; `*` for
     /// every one. May be repeated.
@@ -144,12 +154,17 @@ fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
     config.path.clone_from(&options.path);
     config.ping_interval = Duration::from_millis(options.ping_interval_ms);
     config.allowed_origins.clone_from(&options.allow_origin);
+    config.drain = Duration::from_millis(options.drain_ms);
+    let mut histories = Histories::default();
+    for (pattern, history) in &options.history {
+        histories.set(pattern.clone(), *history);
+    }
     let mut open = Rules::default();
     for pattern in &options.allow_client_publish {
         open.insert(pattern.clone(), ());
     }
     let open = Arc::new(open);
-    Gateway::builder(MemoryBroadcaster::default())
+    Gateway::builder(MemoryBroadcaster::new(histories))
         .config(config)
         .allow_client_publish(move |context| {
             let allowed = open.get(&context.channel).is_some();
@@ -194,4 +209,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let wanted = "wanted is ADDR:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080";
     let addresses = text.to_socket_addrs().map_err(|error| format!("{error}; {wanted}"))?;
     addresses.into_iter().next().ok_or_else(|| format!("no address of that name; {wanted}"))
+}
+
+fn history(text: &str) -> Result<(Pattern, History), String> {
+    let wanted = "wanted is PATTERN=EVENTS or PATTERN=EVENTS,SECONDS, such as orders.*=1000,3600";
+    let (pattern, kept) = text.rsplit_once('=').ok_or_else(|| format!("{text:?} has no =; {wanted}"))?;
+    let pattern = pattern.parse::<Pattern>().map_err(|error| error.to_string())?;
+    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no whole number; {wanted}"));
+    let mut history = History::default();
+    match kept.split_once(',') {
+        Some((events, seconds)) => {
+            history.events = number(events)?;
+            history.age = Duration::from_secs(number(seconds)? as u64);
+        }
+        None => history.events = number(kept)?,
+    }
+    Ok((pattern, history))
 }

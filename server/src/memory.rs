@@ -1,10 +1,12 @@
 //! The broadcaster within one process: the default, and the reference for every other.
 
-use crate::{BroadcastError, Broadcaster, Delivery, Event, Published, Sink, Subscription};
+mod keys;
+mod stream;
+
+use crate::{BroadcastError, Broadcaster, Event, Histories, Page, Published, Range, Sink, Subscription};
 use ahash::RandomState;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
-use slab::Slab;
 use std::{
     collections::HashMap,
     fmt,
@@ -12,37 +14,77 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+use stream::Stream;
+use tokio::time::Instant;
 use ulid::Ulid;
 
 /// Channels are spread over this many locks, so that workers rarely wait for each other. A guess, not measured.
 const SHARDS: usize = 64;
 
-type Shard = HashMap<Arc<str>, Slab<Sink>, RandomState>;
+/// How often a shard looks for streams that nobody needs any longer.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Carries events within this process. Nothing outlives it. A clone is the same broadcaster.
+/// Carries events within this process, and keeps the latest of each channel. Nothing outlives it. A clone is the same
+/// broadcaster.
+///
+/// A channel that had neither events nor subscribers for an hour is forgotten: who comes back to it later is told that
+/// its epoch is another one.
 #[derive(Clone)]
 pub struct MemoryBroadcaster {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    histories: Histories,
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
     closed: AtomicBool,
 }
 
+struct Shard {
+    streams: HashMap<Arc<str>, Stream, RandomState>,
+    sweep_at: Instant,
+}
+
 impl Default for MemoryBroadcaster {
     fn default() -> Self {
-        let hasher = RandomState::new();
-        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect();
-        Self { inner: Arc::new(Inner { shards, hasher, closed: AtomicBool::new(false) }) }
+        Self::new(Histories::default())
     }
 }
 
 impl fmt::Debug for MemoryBroadcaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBroadcaster").finish_non_exhaustive()
+        f.debug_struct("MemoryBroadcaster").field("histories", &self.inner.histories).finish_non_exhaustive()
+    }
+}
+
+impl MemoryBroadcaster {
+    /// One that keeps as much of each channel as `histories` says. [`Default`] keeps 256 events of the last five minutes.
+    pub fn new(histories: Histories) -> Self {
+        let hasher = RandomState::new();
+        let shard = || {
+            let streams = HashMap::with_hasher(hasher.clone());
+            Mutex::new(Shard { streams, sweep_at: Instant::now() + SWEEP_EVERY })
+        };
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { inner: Arc::new(Inner { histories, shards, hasher, closed: AtomicBool::new(false) }) }
+    }
+}
+
+impl Shard {
+    fn stream(&mut self, channel: &Arc<str>, histories: &Histories, now: Instant) -> &mut Stream {
+        self.streams
+            .entry(channel.clone())
+            .or_insert_with(|| Stream::new(channel.clone(), histories.get(channel), now))
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP_EVERY;
+            self.streams.retain(|_, stream| stream.is_needed(now));
+        }
     }
 }
 
@@ -58,15 +100,39 @@ impl Inner {
     /// The sinks run under the shard's lock: that makes the order of a channel one order.
     fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
         self.open()?;
-        let id = Ulid::generate();
-        let shard = self.shard(channel).lock();
-        if let Some((channel, sinks)) = shard.get_key_value(channel) {
-            let delivery = Delivery { channel: channel.clone(), event, id };
-            for (_, sink) in sinks {
-                sink(&delivery);
-            }
+        let (id, now) = (Ulid::generate(), Instant::now());
+        let mut shard = self.shard(channel).lock();
+        shard.sweep(now);
+        if let Some(stream) = shard.streams.get_mut(channel) {
+            return Ok(stream.publish(event, id, now));
         }
-        Ok(Published::new(id))
+        if event.key.is_none() && self.histories.get(channel).is_off() {
+            return Ok(Published::new(id, None));
+        }
+        Ok(shard.stream(&channel.into(), &self.histories, now).publish(event, id, now))
+    }
+
+    fn subscribe(self: &Arc<Self>, channel: Arc<str>, sink: Sink) -> Result<Subscription, BroadcastError> {
+        self.open()?;
+        let now = Instant::now();
+        let mut shard = self.shard(&channel).lock();
+        shard.sweep(now);
+        let stream = shard.stream(&channel, &self.histories, now);
+        let key = stream.sinks.insert(sink);
+        let position = stream.position();
+        drop(shard);
+        Ok(Subscription::new(Unsubscribe { inner: self.clone(), channel, key }, position))
+    }
+
+    fn history(&self, channel: &str, range: Range) -> Result<Option<Page>, BroadcastError> {
+        self.open()?;
+        if self.histories.get(channel).is_off() {
+            return Ok(None);
+        }
+        let now = Instant::now();
+        let mut shard = self.shard(channel).lock();
+        shard.sweep(now);
+        Ok(Some(shard.stream(&channel.into(), &self.histories, now).page(range, now)))
     }
 }
 
@@ -84,17 +150,21 @@ impl Broadcaster for MemoryBroadcaster {
         channel: Arc<str>,
         sink: Sink,
     ) -> BoxFuture<'_, Result<Subscription, BroadcastError>> {
-        Box::pin(async move {
-            self.inner.open()?;
-            let key = self.inner.shard(&channel).lock().entry(channel.clone()).or_default().insert(sink);
-            Ok(Subscription::new(Unsubscribe { inner: self.inner.clone(), channel, key }))
-        })
+        Box::pin(async move { self.inner.subscribe(channel, sink) })
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a str,
+        range: Range,
+    ) -> BoxFuture<'a, Result<Option<Page>, BroadcastError>> {
+        Box::pin(async move { self.inner.history(channel, range) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.closed.store(true, Ordering::Release);
         for shard in &self.inner.shards {
-            shard.lock().clear();
+            shard.lock().streams.clear();
         }
         Box::pin(ready(()))
     }
@@ -108,11 +178,12 @@ struct Unsubscribe {
 
 impl Drop for Unsubscribe {
     fn drop(&mut self) {
+        let now = Instant::now();
         let mut shard = self.inner.shard(&self.channel).lock();
-        if let Some(sinks) = shard.get_mut(&self.channel) {
-            sinks.try_remove(self.key);
-            if sinks.is_empty() {
-                shard.remove(&self.channel);
+        if let Some(stream) = shard.streams.get_mut(&self.channel) {
+            stream.unsubscribe(self.key, now);
+            if !stream.is_needed(now) {
+                shard.streams.remove(&self.channel);
             }
         }
     }
@@ -121,6 +192,7 @@ impl Drop for Unsubscribe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Notice;
     use serde_json::json;
 
     type Seen = Arc<Mutex<Vec<String>>>;
@@ -130,7 +202,8 @@ mod tests {
         let log = seen.clone();
         (
             seen,
-            Arc::new(move |d: &Delivery| {
+            Arc::new(move |notice: &Notice| {
+                let Notice::Event(d) = notice else { panic!("memory loses nothing: {notice:?}") };
                 log.lock().push(format!("{} {} {:?}", d.channel, d.event.name(), d.event.data()));
             }),
         )
@@ -148,10 +221,6 @@ mod tests {
         drop(subscription);
         publish("late").await.expect("open");
         assert_eq!(*seen.lock(), [r#"a one {"n":1}"#]);
-        assert!(
-            broadcaster.inner.shards.iter().all(|s| s.lock().is_empty()),
-            "the channel is gone with its last subscriber"
-        );
     }
 
     #[actix_web::test]

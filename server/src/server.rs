@@ -89,7 +89,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves the gateway's routes and those of `configure`, until `stop` resolves; then closes the gateway.
+    /// Serves the gateway's routes and those of `configure`, until `stop` resolves; then drains and closes the gateway.
     ///
     /// # Errors
     /// When the workers cannot be started.
@@ -125,6 +125,7 @@ impl Server {
         let handle = server.handle();
         let server = actix_rt::spawn(server);
         stop.await;
+        self.gateway.drain().await;
         self.gateway.close().await;
         handle.stop(true).await;
         server.await.map_err(io::Error::other)?

@@ -4,10 +4,17 @@
 //! a clock that only goes forward. What is to be done about it comes out as [`Effect`]s, and
 //! [`Session::deadline`] says when [`Session::tick`] wants to be called.
 
-use crate::{Authorization, Config, PublishContext, RawJson, Subject};
+use crate::{Authorization, Config, Page, Position, PublishContext, Published, Range, RawJson, Subject};
+use bytes::Bytes;
 use std::{collections::VecDeque, sync::Arc};
-use tidings_protocol::{ClientFrame, CloseCode, ServerFrame, Text, is_valid_channel, is_valid_event, reason};
+use tidings_protocol::{
+    ClientFrame, CloseCode, DEFAULT_PAGE, MAX_PAGE, Recovery, ServerFrame, Text, VERSION, Why,
+    is_valid_channel, is_valid_event, is_valid_key, reason,
+};
 use ulid::Ulid;
+
+/// The most history requests of a session that wait at the same time.
+const MAX_HISTORY_REQUESTS: u32 = 32;
 
 /// What a session wants done.
 #[derive(Debug)]
@@ -28,7 +35,11 @@ pub enum Effect {
     Attach {
         /// The channel.
         channel: Arc<str>,
+        /// What the client has, when it was there before.
+        resume: Option<Position>,
     },
+    /// Send these frames, each as it is.
+    Replay(Vec<Bytes>),
     /// End that, or no longer try.
     Detach {
         /// The channel.
@@ -37,11 +48,43 @@ pub enum Effect {
         slot: Option<usize>,
     },
     /// Check and publish; the outcome goes to [`Session::published`]. One at a time, in the client's order.
-    Publish(PublishContext),
+    Publish {
+        /// What, and who.
+        context: PublishContext,
+        /// The idempotency key.
+        key: Option<Arc<str>>,
+    },
+    /// Check and read from a channel's past; the outcome goes to [`Session::history_read`].
+    History {
+        /// The client's number for the request.
+        request: u64,
+        /// The channel.
+        channel: Arc<str>,
+        /// Which part.
+        range: Range,
+        /// Who asks.
+        subject: Option<Subject>,
+    },
     /// A frame was dropped in silence.
     Dropped,
     /// Close the connection. The last effect of a session but for those of [`Session::end`].
     Close(CloseCode),
+}
+
+/// The outcome of an [`Effect::Attach`].
+#[derive(Debug)]
+pub enum Attached {
+    /// The client is a subscriber.
+    Live {
+        /// Where it is among the subscribers.
+        slot: usize,
+        /// Its events begin after this; `None` on a channel without history.
+        position: Option<Position>,
+        /// What became of its resume, when it was there before: the frames that it missed, or why it cannot have them.
+        resumed: Option<Result<Vec<Bytes>, Why>>,
+    },
+    /// The backplane refused.
+    Refused,
 }
 
 /// One client's conversation with the gateway.
@@ -53,6 +96,7 @@ pub struct Session {
     channels: Vec<Membership>,
     publishes: Publishes,
     next_ticket: u32,
+    history_requests: u32,
     heard_at: u64,
     ping_at: u64,
     closed: bool,
@@ -60,8 +104,16 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Identity {
-    Resolving,
+    /// With the history requests that wait for it.
+    Resolving(Vec<HistoryRequest>),
     Known(Option<Subject>),
+}
+
+#[derive(Debug)]
+struct HistoryRequest {
+    request: u64,
+    channel: Arc<str>,
+    range: Range,
 }
 
 #[derive(Debug)]
@@ -70,6 +122,8 @@ struct Membership {
     stage: Stage,
     /// How many `sub` frames wait for their answer.
     owed: u32,
+    /// What the client has of the channel, until it is attached.
+    resume: Option<Box<Position>>,
 }
 
 #[derive(Debug)]
@@ -87,9 +141,16 @@ enum Stage {
 
 #[derive(Debug, Default)]
 struct Publishes {
-    running: bool,
+    running: Option<Running>,
     waiting: VecDeque<Waiting>,
     bytes: usize,
+}
+
+/// The publish that is under way.
+#[derive(Debug)]
+struct Running {
+    channel: Arc<str>,
+    request: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -97,6 +158,8 @@ struct Waiting {
     channel: Arc<str>,
     event: Arc<str>,
     data: RawJson,
+    request: Option<u64>,
+    key: Option<Arc<str>>,
 }
 
 impl Session {
@@ -105,15 +168,20 @@ impl Session {
         let interval = config.ping_interval.as_millis() as u64;
         send(
             effects,
-            &ServerFrame::Welcome { id: &id.to_string(), version: None, keepalive_ms: Some(interval) },
+            &ServerFrame::Welcome {
+                id: &id.to_string(),
+                version: Some(VERSION),
+                keepalive_ms: Some(interval),
+            },
         );
         Self {
             id,
             config,
-            identity: Identity::Resolving,
+            identity: Identity::Resolving(Vec::new()),
             channels: Vec::new(),
             publishes: Publishes::default(),
             next_ticket: 0,
+            history_requests: 0,
             heard_at: now,
             ping_at: if interval == 0 { u64::MAX } else { now + interval },
             closed: false,
@@ -137,10 +205,17 @@ impl Session {
             return;
         }
         match ClientFrame::parse(text) {
-            Some(ClientFrame::Sub { channel, .. }) => self.subscribe(&channel, effects),
+            Some(ClientFrame::Sub { channel, resume }) => {
+                let resume =
+                    resume.map(|at| Box::new(Position { epoch: at.epoch.into(), offset: at.offset }));
+                self.subscribe(&channel, resume, effects);
+            }
             Some(ClientFrame::Unsub { channel }) => self.unsubscribe(&channel, effects),
-            Some(ClientFrame::Pub { channel, event, data, .. }) => {
-                self.publish(channel, event, data, effects);
+            Some(ClientFrame::Pub { channel, event, data, request, key }) => {
+                self.publish(channel, event, data, request, key, effects);
+            }
+            Some(ClientFrame::History { channel, request, limit, before }) => {
+                self.history(&channel, request, limit, before, effects);
             }
             Some(ClientFrame::Pong) => {}
             _ => effects.push_back(Effect::Dropped),
@@ -152,7 +227,12 @@ impl Session {
         if self.closed {
             return;
         }
-        self.identity = Identity::Known(subject.clone());
+        let before = std::mem::replace(&mut self.identity, Identity::Known(subject.clone()));
+        if let Identity::Resolving(waiting) = before {
+            for HistoryRequest { request, channel, range } in waiting {
+                effects.push_back(Effect::History { request, channel, range, subject: subject.clone() });
+            }
+        }
         for membership in &mut self.channels {
             membership.stage = ask(&mut self.next_ticket, &membership.channel, subject.clone(), effects);
         }
@@ -173,46 +253,87 @@ impl Session {
         let Some(at) = self.channels.iter().position(asked) else { return };
         match answer {
             Some(Authorization { authorized: true, .. }) => {
-                self.channels[at].stage = Stage::Attaching;
-                effects.push_back(Effect::Attach { channel: self.channels[at].channel.clone() });
+                attach(&mut self.channels[at], effects);
             }
             Some(_) => self.refuse(at, reason::UNAUTHORIZED, effects),
             None => self.refuse(at, reason::AUTHORIZATION_FAILED, effects),
         }
     }
 
-    /// The outcome of an [`Effect::Attach`]: the subscriber's slot, which [`Effect::Detach`] hands back, or
-    /// `None` when the backplane refused.
-    pub fn attached(&mut self, channel: &str, slot: Option<usize>, effects: &mut VecDeque<Effect>) {
+    /// The outcome of an [`Effect::Attach`].
+    pub fn attached(&mut self, channel: &str, outcome: Attached, effects: &mut VecDeque<Effect>) {
         let attaching = |m: &Membership| matches!(m.stage, Stage::Attaching) && &*m.channel == channel;
         let Some(at) = self.channels.iter().position(attaching) else { return };
-        let Some(slot) = slot else { return self.refuse(at, reason::SUBSCRIBE_FAILED, effects) };
+        let Attached::Live { slot, position, mut resumed } = outcome else {
+            return self.refuse(at, reason::SUBSCRIBE_FAILED, effects);
+        };
         let membership = &mut self.channels[at];
         membership.stage = Stage::Live { slot };
         if self.closed {
             return;
         }
         for _ in 0..std::mem::take(&mut membership.owed) {
-            send_ok(effects, channel);
+            match resumed.take() {
+                Some(Ok(frames)) => {
+                    let count = frames.len() as u64;
+                    send_ok(effects, channel, position.as_ref(), Some(Recovery::Recovered { count }));
+                    effects.push_back(Effect::Replay(frames));
+                }
+                Some(Err(why)) => {
+                    let why = why.as_str();
+                    send_ok(effects, channel, position.as_ref(), Some(Recovery::Lost { why }));
+                }
+                None => send_ok(effects, channel, position.as_ref(), None),
+            }
         }
         self.publish_next(effects);
     }
 
-    /// The outcome of an [`Effect::Publish`]: nothing, or the reason why not.
-    pub fn published(
-        &mut self,
-        channel: &str,
-        refused: Option<&'static str>,
-        effects: &mut VecDeque<Effect>,
-    ) {
+    /// The outcome of an [`Effect::Publish`], or the reason why there is none.
+    pub fn published(&mut self, outcome: Result<Published, &'static str>, effects: &mut VecDeque<Effect>) {
+        let Some(Running { channel, request }) = self.publishes.running.take() else { return };
         if self.closed {
             return;
         }
-        if let Some(reason) = refused {
-            send_err(effects, channel, reason);
+        match (outcome, request) {
+            (Ok(Published { id, position }), Some(request)) => send(
+                effects,
+                &ServerFrame::Ack {
+                    request,
+                    id: &id.to_string(),
+                    offset: position.map(|position| position.offset),
+                },
+            ),
+            (Ok(_), None) => {}
+            (Err(reason), request) => send_err(effects, &channel, reason, request),
         }
-        self.publishes.running = false;
         self.publish_next(effects);
+    }
+
+    /// The outcome of an [`Effect::History`], or the reason why there is none.
+    pub fn history_read(
+        &mut self,
+        request: u64,
+        channel: &str,
+        outcome: Result<Page, &'static str>,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        self.history_requests -= 1;
+        if self.closed {
+            return;
+        }
+        match outcome {
+            Ok(page) => send(
+                effects,
+                &ServerFrame::History {
+                    channel,
+                    request,
+                    position: page.end.as_deref(),
+                    events: &*page.to_json(self.config.limits.resume_bytes()),
+                },
+            ),
+            Err(reason) => send_err(effects, channel, reason, Some(request)),
+        }
     }
 
     /// When [`tick`](Self::tick) wants to be called; `None` without keepalive.
@@ -230,6 +351,14 @@ impl Session {
         } else if now >= self.ping_at {
             self.ping_at = now + self.config.ping_interval.as_millis() as u64;
             send(effects, &ServerFrame::Ping);
+        }
+    }
+
+    /// The gateway will close the connection with `code`; the client is asked to come back no sooner than `after`
+    /// milliseconds from now.
+    pub fn bye(&mut self, code: CloseCode, after: u64, effects: &mut VecDeque<Effect>) {
+        if !self.closed {
+            send(effects, &ServerFrame::Bye { code: code.code().into(), after_ms: after });
         }
     }
 
@@ -253,24 +382,34 @@ impl Session {
         self.heard_at + (self.config.ping_interval + self.config.ping_grace).as_millis() as u64
     }
 
-    fn subscribe(&mut self, channel: &str, effects: &mut VecDeque<Effect>) {
+    fn subscribe(&mut self, channel: &str, resume: Option<Box<Position>>, effects: &mut VecDeque<Effect>) {
         if let Some(membership) = self.channels.iter_mut().find(|m| &*m.channel == channel) {
             match membership.stage {
-                Stage::Live { .. } => send_ok(effects, channel),
-                _ => membership.owed += 1,
+                Stage::Live { .. } if resume.is_none() => send_ok(effects, channel, None, None),
+                // The client has found a hole.
+                Stage::Live { slot } => {
+                    let channel = membership.channel.clone();
+                    effects.push_back(Effect::Detach { channel, slot: Some(slot) });
+                    (membership.owed, membership.resume) = (1, resume);
+                    attach(membership, effects);
+                }
+                _ => {
+                    membership.owed += 1;
+                    membership.resume = resume.or(membership.resume.take());
+                }
             }
         } else if !is_valid_channel(channel) {
-            send_err(effects, channel, reason::INVALID_CHANNEL);
+            send_err(effects, channel, reason::INVALID_CHANNEL, None);
         } else if self.channels.len() >= self.config.limits.channels_per_connection {
-            send_err(effects, channel, reason::TOO_MANY_CHANNELS);
+            send_err(effects, channel, reason::TOO_MANY_CHANNELS, None);
         } else {
             let channel: Arc<str> = channel.into();
             let stage = match &self.identity {
-                Identity::Resolving => Stage::Waiting,
+                Identity::Resolving(_) => Stage::Waiting,
                 Identity::Known(subject) => ask(&mut self.next_ticket, &channel, subject.clone(), effects),
             };
             self.channels.reserve_exact(1);
-            self.channels.push(Membership { channel, stage, owed: 1 });
+            self.channels.push(Membership { channel, stage, owed: 1, resume });
         }
     }
 
@@ -287,7 +426,7 @@ impl Session {
             return;
         }
         for _ in 0..membership.owed {
-            send_err(effects, &membership.channel, reason);
+            send_err(effects, &membership.channel, reason, None);
         }
         self.publish_next(effects);
     }
@@ -297,18 +436,27 @@ impl Session {
         channel: Text<'_>,
         event: Text<'_>,
         data: Option<&str>,
+        request: Option<u64>,
+        key: Option<Text<'_>>,
         effects: &mut VecDeque<Effect>,
     ) {
-        if !is_valid_channel(&channel) {
-            return send_err(effects, &channel, reason::INVALID_CHANNEL);
-        }
-        if !is_valid_event(&event) {
-            return send_err(effects, &channel, reason::INVALID_EVENT);
+        let mistake = if !is_valid_channel(&channel) {
+            Some(reason::INVALID_CHANNEL)
+        } else if !is_valid_event(&event) {
+            Some(reason::INVALID_EVENT)
+        } else if !key.as_deref().is_none_or(is_valid_key) {
+            Some(reason::INVALID_KEY)
+        } else {
+            None
+        };
+        if let Some(reason) = mistake {
+            return send_err(effects, &channel, reason, request);
         }
         let data = RawJson::trusted(data.unwrap_or("null"));
         let queue = &mut self.publishes;
         queue.bytes += data.as_str().len();
-        queue.waiting.push_back(Waiting { channel: channel.into(), event: event.into(), data });
+        let (channel, event, key) = (channel.into(), event.into(), key.map(Into::into));
+        queue.waiting.push_back(Waiting { channel, event, data, request, key });
         let limits = &self.config.limits;
         if queue.waiting.len() > limits.waiting_publishes || queue.bytes > limits.waiting_bytes {
             return self.close(CloseCode::TooManyCommands, effects);
@@ -319,7 +467,7 @@ impl Session {
     fn publish_next(&mut self, effects: &mut VecDeque<Effect>) {
         let Identity::Known(subject) = &self.identity else { return };
         let queue = &mut self.publishes;
-        if queue.running || self.closed {
+        if queue.running.is_some() || self.closed {
             return;
         }
         // A client that subscribes and publishes in one breath is meant to get its own event.
@@ -328,18 +476,50 @@ impl Session {
         if queue.waiting.front().is_some_and(|next| self.channels.iter().any(|m| joining(m, next))) {
             return;
         }
-        let Some(Waiting { channel, event, data }) = queue.waiting.pop_front() else { return };
-        queue.running = true;
+        let Some(Waiting { channel, event, data, request, key }) = queue.waiting.pop_front() else { return };
+        queue.running = Some(Running { channel: channel.clone(), request });
         queue.bytes -= data.as_str().len();
         let subject = subject.clone();
-        effects.push_back(Effect::Publish(PublishContext {
-            channel,
-            event,
-            data,
-            subject,
-            client_id: self.id,
-        }));
+        let context = PublishContext { channel, event, data, subject, client_id: self.id };
+        effects.push_back(Effect::Publish { context, key });
     }
+
+    fn history(
+        &mut self,
+        channel: &str,
+        request: u64,
+        limit: Option<u64>,
+        before: Option<u64>,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let mistake = if !is_valid_channel(channel) {
+            Some(reason::INVALID_CHANNEL)
+        } else if limit.is_some_and(|limit| !(1..=MAX_PAGE).contains(&limit)) {
+            Some(reason::INVALID_LIMIT)
+        } else if self.history_requests == MAX_HISTORY_REQUESTS {
+            Some(reason::TOO_MANY_REQUESTS)
+        } else {
+            None
+        };
+        if let Some(reason) = mistake {
+            return send_err(effects, channel, reason, Some(request));
+        }
+        self.history_requests += 1;
+        let limit = limit.unwrap_or(DEFAULT_PAGE) as usize;
+        let (channel, range) = (channel.into(), Range::Before { offset: before, limit });
+        match &mut self.identity {
+            Identity::Resolving(waiting) => waiting.push(HistoryRequest { request, channel, range }),
+            Identity::Known(subject) => {
+                effects.push_back(Effect::History { request, channel, range, subject: subject.clone() });
+            }
+        }
+    }
+}
+
+fn attach(membership: &mut Membership, effects: &mut VecDeque<Effect>) {
+    membership.stage = Stage::Attaching;
+    let resume = membership.resume.take().map(|position| *position);
+    effects.push_back(Effect::Attach { channel: membership.channel.clone(), resume });
 }
 
 fn ask(
@@ -369,10 +549,16 @@ fn send(effects: &mut VecDeque<Effect>, frame: &ServerFrame<&str, &str>) {
     effects.push_back(Effect::Send(text));
 }
 
-fn send_ok(effects: &mut VecDeque<Effect>, channel: &str) {
-    send(effects, &ServerFrame::Ok { channel, position: None, recovery: None });
+fn send_ok(
+    effects: &mut VecDeque<Effect>,
+    channel: &str,
+    position: Option<&Position>,
+    recovery: Option<Recovery<&str>>,
+) {
+    let position = position.map(Position::as_deref);
+    send(effects, &ServerFrame::Ok { channel, position, recovery });
 }
 
-fn send_err(effects: &mut VecDeque<Effect>, channel: &str, reason: &str) {
-    send(effects, &ServerFrame::Err { channel, reason, request: None });
+fn send_err(effects: &mut VecDeque<Effect>, channel: &str, reason: &str, request: Option<u64>) {
+    send(effects, &ServerFrame::Err { channel, reason, request });
 }

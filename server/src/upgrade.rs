@@ -124,7 +124,7 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
-    if shared.is_closed() {
+    if shared.is_closing() {
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is closing"));
     }
     if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {

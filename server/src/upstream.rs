@@ -1,14 +1,16 @@
 //! One subscription of the gateway per channel, shared by the hubs that have subscribers on it.
 
 use crate::{
-    BroadcastError, Broadcaster, Delivery, Sink,
+    BroadcastError, Broadcaster, Delivery, Notice, Place, Position, Range, Sink,
     backlog::Backlog,
     broadcaster::Subscription,
     mailbox::{Mailbox, Post},
+    tail::{Replay, Tail, Verdict},
     wire,
 };
 use ahash::RandomState;
-use parking_lot::{Mutex, RwLock};
+use bytes::Bytes;
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{
@@ -16,17 +18,25 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tidings_protocol::ServerFrame;
-use tokio::sync::OnceCell;
+use tidings_protocol::{ServerFrame, Why};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tracing::warn;
 
 /// What a `msg` frame has besides channel, event and data.
 const MSG_OVERHEAD: usize = 80;
 
 /// The gateway's subscriptions.
-#[derive(Default)]
 pub(crate) struct Upstreams {
     channels: Mutex<HashMap<Arc<str>, Arc<Upstream>, RandomState>>,
     pub(crate) backlog: Arc<Backlog>,
+    resume: ResumeLimits,
+}
+
+/// How much a client that was away may be sent at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResumeLimits {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
 }
 
 struct Upstream {
@@ -37,35 +47,106 @@ struct Upstream {
 }
 
 /// Where the events of a channel go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Route {
-    hubs: RwLock<Vec<Arc<Mailbox>>>,
+    channel: Arc<str>,
+    flow: Mutex<Flow>,
     subscribers: AtomicUsize,
     backlog: Arc<Backlog>,
+    resume: ResumeLimits,
+    /// Held while history is read, so that who waits for the same finds it read.
+    reading: AsyncMutex<()>,
+}
+
+/// What an event meets, under one lock: so that the posts in front of a hub and the tail tell the same story.
+#[derive(Debug)]
+struct Flow {
+    hubs: Vec<Arc<Mailbox>>,
+    tail: Tail,
 }
 
 impl Route {
+    fn new(channel: Arc<str>, backlog: Arc<Backlog>, resume: ResumeLimits) -> Self {
+        let flow = Mutex::new(Flow { hubs: Vec::new(), tail: Tail::new(resume.bytes) });
+        let (subscribers, reading) = Default::default();
+        Self { channel, flow, subscribers, backlog, resume, reading }
+    }
+
+    fn notice(&self, notice: &Notice) {
+        match notice {
+            Notice::Event(delivery) => self.event(delivery),
+            Notice::Gap { position, why } => {
+                let flow = &mut *self.flow.lock();
+                flow.tail.gap(position.clone());
+                self.post_gap(&flow.hubs, position, *why);
+            }
+        }
+    }
+
     /// Encodes once, for every subscriber of every hub.
-    fn deliver(&self, delivery: &Delivery) {
-        let hubs = self.hubs.read();
-        if hubs.is_empty() {
+    fn event(&self, delivery: &Delivery) {
+        let flow = &mut *self.flow.lock();
+        let mut frame = None;
+        if let Some(place) = &delivery.place {
+            match flow.tail.live(place, || frame.insert(encode(delivery)).clone()) {
+                Verdict::Next => {}
+                Verdict::Repeated => return,
+                Verdict::Gap => {
+                    let before = Position { epoch: place.position.epoch.clone(), offset: place.previous };
+                    self.post_gap(&flow.hubs, &before, Why::Backplane);
+                }
+            }
+        }
+        if flow.hubs.is_empty() {
             return;
         }
-        let Delivery { channel, event, id } = delivery;
-        let mut text = [0; ulid::ULID_LEN];
-        let frame = ServerFrame::Msg {
-            channel: &**channel,
-            event: event.name(),
-            data: event.data().as_str(),
-            id: &*id.array_to_str(&mut text),
-            offset: None,
-            previous: None,
-        };
-        let size = channel.len() + event.name().len() + event.data().as_str().len() + MSG_OVERHEAD;
-        let frame = wire::text(size, |out| frame.encode(out));
-        self.backlog.add(frame.len() * hubs.len());
-        for hub in hubs.iter() {
-            hub.post(Post::Event { channel: channel.clone(), frame: frame.clone() });
+        let frame = frame.unwrap_or_else(|| encode(delivery));
+        let place = delivery.place.as_ref();
+        self.post(&flow.hubs, || Post::Event {
+            channel: self.channel.clone(),
+            frame: frame.clone(),
+            position: place.map(|Place { position, .. }| position.clone()),
+        });
+    }
+
+    fn post_gap(&self, hubs: &[Arc<Mailbox>], position: &Position, why: Why) {
+        let (channel, why) = (&*self.channel, why.as_str());
+        let gap = ServerFrame::<_, &str>::Gap { channel, position: position.as_deref(), why };
+        let frame = wire::text(self.channel.len() + MSG_OVERHEAD, |out| gap.encode(out));
+        self.post(hubs, || Post::Gap {
+            channel: self.channel.clone(),
+            frame: frame.clone(),
+            position: position.clone(),
+        });
+    }
+
+    fn post(&self, hubs: &[Arc<Mailbox>], post: impl Fn() -> Post) {
+        for hub in hubs {
+            let post = post();
+            self.backlog.add(post.bytes());
+            hub.post(post);
+        }
+    }
+
+    /// How a client goes on that has everything up to `from`, when those that are live have everything up to `live`.
+    pub(crate) fn replay(&self, from: &Position, live: &Position) -> Replay {
+        self.flow.lock().tail.replay(from, live)
+    }
+
+    /// Makes [`replay`](Self::replay) know what comes after `from`, by reading history unless somebody just has.
+    pub(crate) async fn recover(&self, broadcaster: &dyn Broadcaster, from: &Position) -> Result<(), Why> {
+        let _turn = self.reading.lock().await;
+        if !self.flow.lock().tail.begin(from) {
+            return Ok(());
+        }
+        let range = Range::After { offset: from.offset, limit: self.resume.events };
+        match broadcaster.history(&self.channel, range).await {
+            Ok(Some(page)) => self.flow.lock().tail.fill(from, &page, encode),
+            Ok(None) => Err(Why::Unavailable),
+            Err(error) => {
+                warn!(channel = &*self.channel, %error, "history could not be read");
+                Err(Why::Unavailable)
+            }
         }
     }
 
@@ -78,7 +159,18 @@ impl Route {
     }
 }
 
+/// An event as the frame that subscribers get.
+fn encode(delivery: &Delivery) -> Bytes {
+    let Delivery { channel, event, .. } = delivery;
+    let size = channel.len() + event.name().len() + event.data().as_str().len() + MSG_OVERHEAD;
+    delivery.frame(|frame| wire::text(size, |out| frame.encode(out)))
+}
+
 impl Upstreams {
+    pub(crate) fn new(resume: ResumeLimits) -> Self {
+        Self { channels: Mutex::default(), backlog: Arc::default(), resume }
+    }
+
     /// Makes `hub` get the events of `channel` until the returned member is dropped. The first member of a
     /// channel subscribes at the broadcaster; the others wait for that, or try it again when it failed.
     pub(crate) async fn join(
@@ -90,7 +182,7 @@ impl Upstreams {
         let upstream = {
             let mut channels = self.channels.lock();
             let upstream = channels.entry(channel.clone()).or_insert_with(|| {
-                let route = Route { backlog: self.backlog.clone(), ..Route::default() };
+                let route = Route::new(channel.clone(), self.backlog.clone(), self.resume);
                 Arc::new(Upstream {
                     route: Arc::new(route),
                     members: AtomicUsize::new(0),
@@ -100,14 +192,16 @@ impl Upstreams {
             upstream.members.fetch_add(1, Ordering::Relaxed);
             upstream.clone()
         };
-        upstream.route.hubs.write().push(hub.clone());
+        upstream.route.flow.lock().hubs.push(hub.clone());
         let member =
             Member { upstreams: self.clone(), channel: channel.clone(), upstream: Some(upstream), hub };
         let upstream = member.upstream();
-        let subscribe = || {
+        let subscribe = || async {
             let route = upstream.route.clone();
-            let sink: Sink = Arc::new(move |delivery| route.deliver(delivery));
-            broadcaster.subscribe(channel, sink)
+            let sink: Sink = Arc::new(move |notice| route.notice(notice));
+            let subscription = broadcaster.subscribe(channel, sink).await?;
+            upstream.route.flow.lock().tail.start(subscription.position());
+            Ok::<_, BroadcastError>(subscription)
         };
         upstream.subscription.get_or_try_init(subscribe).await?;
         Ok(member)
@@ -138,18 +232,23 @@ impl Member {
         self.upstream.as_ref().expect("a member has its upstream until it is dropped")
     }
 
-    pub(crate) fn route(&self) -> &Route {
+    pub(crate) fn route(&self) -> &Arc<Route> {
         &self.upstream().route
+    }
+
+    /// The channel's last event that was posted to the hubs; `None` on a channel without history.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.route().flow.lock().tail.position().cloned()
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let mut hubs = self.upstream().route.hubs.write();
-        if let Some(at) = hubs.iter().position(|hub| Arc::ptr_eq(hub, &self.hub)) {
-            hubs.swap_remove(at);
+        let mut flow = self.upstream().route.flow.lock();
+        if let Some(at) = flow.hubs.iter().position(|hub| Arc::ptr_eq(hub, &self.hub)) {
+            flow.hubs.swap_remove(at);
         }
-        drop(hubs);
+        drop(flow);
         // The subscription ends under the lock, so that nobody opens a second one meanwhile.
         let mut channels = self.upstreams.channels.lock();
         if self.upstream().members.fetch_sub(1, Ordering::Relaxed) == 1 {

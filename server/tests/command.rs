@@ -133,7 +133,7 @@ impl Drop for Folder {
 #[test]
 fn stops_cleanly_with_clients_connected() {
     for signal in ["TERM", "INT"] {
-        let serve = Serve::start(&[]);
+        let serve = Serve::start(&["--history", "*=0"]);
         let mut clients = [serve.connect(), serve.connect(), serve.connect()];
         for socket in &mut clients {
             socket.send(Message::text(r#"{"t":"sub","c":"a"}"#)).expect("an open connection");
@@ -141,6 +141,7 @@ fn stops_cleanly_with_clients_connected() {
         }
         serve.signal(signal);
         for socket in &mut clients {
+            assert!(text(socket).starts_with(r#"{"t":"bye","code":1012,"after":"#));
             let Message::Close(Some(frame)) = socket.read().expect("a close frame") else {
                 panic!("no close")
             };
@@ -175,7 +176,7 @@ fn says_where_it_is() {
 
 #[test]
 fn backends_publish() {
-    let serve = Serve::start(&[]);
+    let serve = Serve::start(&["--history", "a=0"]);
     let mut client = serve.connect();
     client.send(Message::text(r#"{"t":"sub","c":"a"}"#)).expect("an open connection");
     assert_eq!(text(&mut client), r#"{"t":"ok","c":"a"}"#);
@@ -186,7 +187,14 @@ fn backends_publish() {
 
 #[test]
 fn clients_publish_where_they_may() {
-    let serve = Serve::start(&["--allow-client-publish", "chat.*", "--allow-client-publish", "lobby"]);
+    let serve = Serve::start(&[
+        "--allow-client-publish",
+        "chat.*",
+        "--allow-client-publish",
+        "lobby",
+        "--history",
+        "*=0",
+    ]);
     let mut client = serve.connect();
     for channel in ["chat.1", "lobby"] {
         client.send(Message::text(format!(r#"{{"t":"sub","c":"{channel}"}}"#))).expect("an open connection");

@@ -7,11 +7,20 @@ use std::{
     time::Duration,
 };
 use tidings_server::{
-    Authorization, Config, Subject,
+    Authorization, Config, Published, Subject,
     protocol::{CloseCode, ServerFrame, reason},
-    session::{Effect, Session},
+    session::{Attached, Effect, Session},
 };
 use ulid::Ulid;
+
+/// A subscriber of a channel without history, or none.
+fn attached(slot: Option<usize>) -> Attached {
+    slot.map_or(Attached::Refused, |slot| Attached::Live { slot, position: None, resumed: None })
+}
+
+fn published(refused: Option<&'static str>) -> Result<Published, &'static str> {
+    refused.map_or_else(|| Ok(Published::new(Ulid::nil(), None)), Err)
+}
 
 /// A session and what it wanted, in short.
 struct Talk {
@@ -71,12 +80,12 @@ impl Talk {
     }
 
     fn attached(&mut self, channel: &str, slot: Option<usize>) -> Vec<String> {
-        self.session.attached(channel, slot, &mut self.effects);
+        self.session.attached(channel, attached(slot), &mut self.effects);
         self.wants()
     }
 
-    fn published(&mut self, channel: &str, refused: Option<&'static str>) -> Vec<String> {
-        self.session.published(channel, refused, &mut self.effects);
+    fn published(&mut self, refused: Option<&'static str>) -> Vec<String> {
+        self.session.published(published(refused), &mut self.effects);
         self.wants()
     }
 
@@ -106,9 +115,9 @@ fn short(effect: &Effect) -> String {
             let subject = subject.as_ref().map_or(String::new(), |s| format!(" for {}", s.id()));
             format!("authorize {ticket} {channel}{subject}")
         }
-        Effect::Attach { channel } => format!("attach {channel}"),
+        Effect::Attach { channel, .. } => format!("attach {channel}"),
         Effect::Detach { channel, slot } => format!("detach {channel} {slot:?}"),
-        Effect::Publish(context) => format!("publish {} {}", context.channel, context.event),
+        Effect::Publish { context, .. } => format!("publish {} {}", context.channel, context.event),
         Effect::Dropped => "dropped".to_owned(),
         Effect::Close(code) => format!("close {}", code.code()),
         other => panic!("unexpected: {other:?}"),
@@ -123,7 +132,7 @@ fn welcome_is_first() {
     let id = Ulid::from_parts(1, 2);
     let session = Session::open(id, Arc::new(Config::default()), 0, &mut effects);
     let Some(Effect::Send(text)) = effects.pop_front() else { panic!("no welcome") };
-    let expected = format!(r#"{{"t":"welcome","id":"{id}","ka":30000}}"#);
+    let expected = format!(r#"{{"t":"welcome","id":"{id}","v":2,"ka":30000}}"#);
     assert_eq!(String::from_utf8(text).expect("UTF-8"), expected);
     assert!(effects.is_empty());
     assert_eq!(session.id(), id);
@@ -201,7 +210,7 @@ fn the_subject_goes_with_every_question() {
     talk.sub("a");
     talk.publish("b", "e");
     talk.session.identified(Some(Subject::new("ann")), &mut talk.effects);
-    let Some(Effect::Publish(context)) = talk.effects.back() else { panic!("no publish") };
+    let Some(Effect::Publish { context, .. }) = talk.effects.back() else { panic!("no publish") };
     assert_eq!(context.subject.as_ref().map(Subject::id), Some("ann"));
     assert_eq!(talk.wants(), ["authorize 0 a for ann", "publish b e"]);
     assert_eq!(talk.sub("c"), ["authorize 1 c for ann"]);
@@ -214,9 +223,9 @@ fn publishes_go_one_by_one_in_order() {
     assert_eq!(talk.publish("b", "2"), NOTHING);
     assert_eq!(talk.identified(), ["publish a 1"]);
     assert_eq!(talk.publish("a", "3"), NOTHING);
-    assert_eq!(talk.published("a", None), ["publish b 2"]);
-    assert_eq!(talk.published("b", Some(reason::PUBLISH_DENIED)), ["err b publish denied", "publish a 3"]);
-    assert_eq!(talk.published("a", None), NOTHING);
+    assert_eq!(talk.published(None), ["publish b 2"]);
+    assert_eq!(talk.published(Some(reason::PUBLISH_DENIED)), ["err b publish denied", "publish a 3"]);
+    assert_eq!(talk.published(None), NOTHING);
 }
 
 #[test]
@@ -236,7 +245,7 @@ fn a_publish_waits_for_the_own_subscription() {
             wants = talk.attached("a", Some(0));
         }
         assert_eq!(wants, then);
-        assert_eq!(talk.published("a", None), ["publish b 2"]);
+        assert_eq!(talk.published(None), ["publish b 2"]);
     }
     let mut talk = Talk::known(|_| {});
     talk.sub("a");
@@ -268,13 +277,13 @@ fn limits() {
     assert_eq!(talk.publish("x", "2"), NOTHING);
     assert_eq!(talk.publish("x", "3"), NOTHING);
     assert_eq!(talk.publish("x", "4"), ["close 4029"]);
-    assert_eq!(talk.published("x", None), NOTHING);
+    assert_eq!(talk.published(None), NOTHING);
     assert_eq!(talk.sub("c"), NOTHING);
     let mut talk = Talk::known(|c| c.limits.waiting_bytes = 2);
     talk.publish("x", "1");
     talk.publish("x", "2");
     talk.publish("x", "3");
-    assert_eq!(talk.published("x", None), ["publish x 2"]);
+    assert_eq!(talk.published(None), ["publish x 2"]);
     assert_eq!(talk.publish("x", "4"), NOTHING);
     assert_eq!(talk.publish("x", "5"), ["close 4029"]);
 }
@@ -401,7 +410,7 @@ impl Model {
                 prop_assert!(self.asked.iter().all(|(t, _)| *t != ticket));
                 self.asked.push((ticket, channel));
             }
-            Effect::Attach { channel } => {
+            Effect::Attach { channel, .. } => {
                 prop_assert!(!self.attaching.contains(&channel) && !self.live.contains_key(&channel));
                 self.attaching.push(channel);
             }
@@ -413,7 +422,7 @@ impl Model {
                 prop_assert!(at.is_some(), "{channel} was not attaching");
                 self.attaching.retain(|c| *c != channel);
             }
-            Effect::Publish(context) => {
+            Effect::Publish { context, .. } => {
                 prop_assert!(self.running.is_none(), "two at a time");
                 self.started.push(context.event.to_string());
                 self.running = Some(context.channel);
@@ -484,11 +493,12 @@ fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
                     model.slots += 1;
                     model.live.insert(channel.clone(), slot);
                 }
-                session.attached(&channel, slot, &mut effects);
+                session.attached(&channel, attached(slot), &mut effects);
             }
             Input::Published(accepted) => {
-                if let Some(channel) = model.running.take() {
-                    session.published(&channel, (!accepted).then_some(reason::PUBLISH_FAILED), &mut effects);
+                if model.running.take().is_some() {
+                    let refused = (!accepted).then_some(reason::PUBLISH_FAILED);
+                    session.published(published(refused), &mut effects);
                 }
             }
             Input::Wait(ms) => {
@@ -513,10 +523,10 @@ fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
             session.authorized(ticket, Some(&true.into()), &mut effects);
         } else if let Some(channel) = model.attaching.pop() {
             model.live.insert(channel.clone(), model.slots);
-            session.attached(&channel, Some(model.slots), &mut effects);
+            session.attached(&channel, attached(Some(model.slots)), &mut effects);
             model.slots += 1;
-        } else if let Some(channel) = model.running.take() {
-            session.published(&channel, None, &mut effects);
+        } else if model.running.take().is_some() {
+            session.published(published(None), &mut effects);
         } else {
             break;
         }

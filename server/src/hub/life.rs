@@ -115,12 +115,36 @@ impl State {
         }
     }
 
+    /// Tells every client that it will be sent away within so many milliseconds, one after the other in random order
+    /// and at an even pace. Until then it gets its events.
+    pub(super) fn drain(&mut self, within: u64, now: u64) {
+        let open = |(slot, connection): (usize, &Connection)| {
+            (connection.phase == Phase::Open).then_some(slot as u32)
+        };
+        let mut slots: Vec<u32> = self.connections.iter().filter_map(open).collect();
+        fastrand::shuffle(&mut slots);
+        let step = within as f64 / slots.len() as f64;
+        for (turn, slot) in slots.into_iter().enumerate() {
+            let after = ((turn as f64 + fastrand::f64()) * step) as u64;
+            let connection = &mut self.connections[slot as usize];
+            connection.leaves_at = now + after;
+            connection.session.bye(CloseCode::Restart, after, &mut self.effects);
+            self.apply(slot, now);
+            if self.connections.contains(slot as usize) {
+                self.schedule(slot);
+            }
+        }
+    }
+
     /// When the connection wants to be looked at next.
     pub(super) fn deadline(&self, slot: u32) -> u64 {
         let connection = &self.connections[slot as usize];
         match connection.phase {
             Phase::Closing { deadline, .. } => deadline,
-            Phase::Open => connection.session.deadline().unwrap_or(u64::MAX).min(self.stalls_at(connection)),
+            Phase::Open => {
+                let session = connection.session.deadline().unwrap_or(u64::MAX);
+                session.min(self.stalls_at(connection)).min(connection.leaves_at)
+            }
         }
     }
 
@@ -166,6 +190,9 @@ impl State {
             Phase::Closing { .. } => {}
             Phase::Open if now >= self.stalls_at(connection) => {
                 return self.close(token.slot, CloseCode::TooSlow, now);
+            }
+            Phase::Open if now >= connection.leaves_at => {
+                return self.close(token.slot, CloseCode::Restart, now);
             }
             Phase::Open => {
                 self.connections[token.slot as usize].session.tick(now, &mut self.effects);

@@ -2,12 +2,16 @@
 
 use super::{State, channels::Channel};
 use crate::{
+    Position,
     connection::{Fault, Transport},
     mailbox::{Post, Token},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll};
 use tidings_protocol::CloseCode;
+
+/// Frames that a client missed are copied into one buffer up to this many bytes, and shared above.
+const COPIED: usize = 16 * 1024;
 
 /// A turn hands on at most this share of a connection's queue, so that a burst does not fill the queue of a
 /// client that keeps up.
@@ -44,6 +48,29 @@ impl State {
         }
     }
 
+    /// Sends what the session at hand has said.
+    pub(super) fn send_reply(&mut self, slot: u32, now: u64) -> Result<(), Fault> {
+        let mut reply = std::mem::take(&mut self.reply);
+        let limit = self.queue_limit();
+        let sent = self.connections[slot as usize].send_own(&reply, limit, now);
+        reply.clear();
+        self.reply = reply;
+        sent
+    }
+
+    /// Sends a client the frames that it missed, behind what its session has said.
+    pub(super) fn replay(&mut self, slot: u32, frames: &[Bytes], now: u64) -> Result<(), Fault> {
+        if frames.iter().map(Bytes::len).sum::<usize>() <= COPIED {
+            frames.iter().for_each(|frame| self.reply.extend_from_slice(frame));
+            return Ok(());
+        }
+        let limit = self.queue_limit();
+        self.send_reply(slot, now)?;
+        let connection = &mut self.connections[slot as usize];
+        frames.iter().try_for_each(|frame| connection.send(frame, false, limit, now))?;
+        connection.flush(now)
+    }
+
     /// Writes what was queued in this turn.
     pub(super) fn flush(&mut self, now: u64) {
         let mut dirty = std::mem::take(&mut self.dirty);
@@ -65,12 +92,21 @@ impl State {
         while bytes <= share {
             let Some(post) = self.posts.pop_front() else { break };
             match post {
-                Post::Event { channel, frame } => {
-                    let chunk = self.burst(&channel, frame, share);
-                    bytes += chunk.len();
+                Post::Event { channel, frame, position } => {
+                    let (burst, taken) = self.burst(&channel, frame, position.as_ref(), share);
+                    bytes += taken;
                     let direct = self.posts.is_empty() && self.dirty.is_empty();
-                    self.fan_out(&channel, &chunk, direct, now);
+                    self.fan_out(&channel, &burst, direct, now);
                 }
+                Post::Gap { channel, frame, position } => {
+                    bytes += frame.len();
+                    if let Some(Channel::Live(live)) = self.channels.get_mut(&channel)
+                        && live.goes_on_after(&position)
+                    {
+                        self.fan_out(&channel, &frame, false, now);
+                    }
+                }
+                Post::Drain(within) => self.drain(within, now),
                 Post::CloseAll(code) => {
                     let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
                     for slot in slots {
@@ -87,27 +123,40 @@ impl State {
         !self.posts.is_empty()
     }
 
-    /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers.
-    fn burst(&mut self, channel: &str, first: Bytes, limit: usize) -> Bytes {
+    /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers, without those
+    /// that they have had; and how many bytes of posts that were.
+    fn burst(&mut self, channel: &str, first: Bytes, at: Option<&Position>, limit: usize) -> (Bytes, usize) {
+        let mut taken = first.len();
+        let Some(Channel::Live(live)) = self.channels.get_mut(channel) else { return (Bytes::new(), taken) };
+        let mut burst = if live.passes(at) { first } else { Bytes::new() };
         let mut joined = BytesMut::new();
-        while let Some(Post::Event { channel: next, frame }) = self.posts.front() {
-            if **next != *channel || first.len() + joined.len() + frame.len() > limit {
-                break;
+        while let Some(Post::Event { channel: next, frame, position }) = self.posts.front()
+            && **next == *channel
+            && taken + frame.len() <= limit
+        {
+            taken += frame.len();
+            if live.passes(position.as_ref()) {
+                if burst.is_empty() {
+                    burst = frame.clone();
+                } else {
+                    if joined.is_empty() {
+                        joined.extend_from_slice(&burst);
+                    }
+                    joined.extend_from_slice(frame);
+                }
             }
-            if joined.is_empty() {
-                joined.extend_from_slice(&first);
-            }
-            joined.extend_from_slice(frame);
             self.posts.pop_front();
         }
-        if joined.is_empty() { first } else { joined.freeze() }
+        (if joined.is_empty() { burst } else { joined.freeze() }, taken)
     }
 
     fn fan_out(&mut self, channel: &str, chunk: &Bytes, direct: bool, now: u64) {
         let limit = self.queue_limit();
-        let Some(Channel::Live { subscribers, .. }) = self.channels.get(channel) else { return };
+        let Some(Channel::Live(live)) = self.channels.get(channel).filter(|_| !chunk.is_empty()) else {
+            return;
+        };
         let mut faults = Vec::new();
-        for (_, &slot) in subscribers {
+        for (_, &slot) in &live.subscribers {
             let connection = &mut self.connections[slot as usize];
             let waited = !connection.outbox.is_empty();
             match connection.send(chunk, direct, limit, now) {

@@ -1,13 +1,17 @@
 //! The gateway over real TCP, with a WebSocket client that is not ours. Every test runs over both ways of serving.
 
+mod acknowledging;
 mod api;
 mod authorization;
 mod breach;
 mod delivery;
+mod draining;
 mod harness;
 mod leaving;
 mod liveness;
+mod paging;
 mod publishing;
+mod recovery;
 mod shutdown;
 mod slow;
 mod subscribing;

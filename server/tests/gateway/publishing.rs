@@ -3,7 +3,7 @@
 use crate::harness::{Client, Door, Probe, Running, Serving, both_ways, err, open_gateway, publish};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
-use tidings_server::{BroadcastError, Event, Gateway, MemoryBroadcaster, protocol::reason};
+use tidings_server::{BroadcastError, Event, Gateway, Histories, MemoryBroadcaster, protocol::reason};
 
 both_ways!(
     denied_by_default,
@@ -18,7 +18,7 @@ both_ways!(
 );
 
 async fn denied_by_default(serving: Serving) {
-    let server = Running::start(serving, Gateway::builder(MemoryBroadcaster::default()));
+    let server = Running::start(serving, Gateway::builder(MemoryBroadcaster::new(Histories::off())));
     let mut client = Client::connect(&server).await;
     client.subscribe("a").await;
     client.send(publish("a", "e", "1")).await;
@@ -27,14 +27,16 @@ async fn denied_by_default(serving: Serving) {
 }
 
 async fn the_gate_decides(serving: Serving) {
-    let builder = Gateway::builder(MemoryBroadcaster::default()).allow_client_publish(|context| async move {
-        match &*context.event {
-            "yes" => Ok(true),
-            "no" => Ok(false),
-            "panic" => panic!("on purpose"),
-            _ => Err("down"),
-        }
-    });
+    let builder = Gateway::builder(MemoryBroadcaster::new(Histories::off())).allow_client_publish(
+        |context| async move {
+            match &*context.event {
+                "yes" => Ok(true),
+                "no" => Ok(false),
+                "panic" => panic!("on purpose"),
+                _ => Err("down"),
+            }
+        },
+    );
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
     client.subscribe("a").await;
@@ -49,7 +51,7 @@ async fn the_gate_decides(serving: Serving) {
 async fn the_gate_sees_what_is_published(serving: Serving) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
-    let builder = Gateway::builder(MemoryBroadcaster::default()).allow_client_publish(move |c| {
+    let builder = Gateway::builder(MemoryBroadcaster::new(Histories::off())).allow_client_publish(move |c| {
         let line = format!("{} {} {} {} {:?}", c.channel, c.event, c.data.as_str(), c.client_id, c.subject);
         log.lock().expect("no panic").push(line);
         async { false }

@@ -5,7 +5,7 @@ use crate::harness::{
 };
 use std::{collections::HashSet, time::Duration};
 use tidings_server::protocol::{ServerFrame, reason};
-use tidings_server::{Gateway, MemoryBroadcaster, Subject};
+use tidings_server::{Gateway, Histories, MemoryBroadcaster, Subject};
 
 both_ways!(
     first_with_an_id_and_the_keepalive,
@@ -21,13 +21,13 @@ async fn first_with_an_id_and_the_keepalive(serving: Serving) {
     let server = Running::start(serving, open_gateway());
     let mut client = Client::open(server.address).await;
     let welcome = client.next().await;
-    let Some(ServerFrame::Welcome { id, version: None, keepalive_ms: Some(30_000) }) =
+    let Some(ServerFrame::Welcome { id, version: Some(2), keepalive_ms: Some(30_000) }) =
         ServerFrame::parse(&welcome)
     else {
         panic!("not a welcome: {welcome}");
     };
     assert!(id.len() == 26 && id.bytes().all(|b| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&b)), "{id}");
-    assert_eq!(welcome, format!(r#"{{"t":"welcome","id":"{id}","ka":30000}}"#));
+    assert_eq!(welcome, format!(r#"{{"t":"welcome","id":"{id}","v":2,"ka":30000}}"#));
     client.silence().await;
 }
 
@@ -98,10 +98,11 @@ async fn the_subject_comes_from_the_request(serving: Serving) {
 async fn a_resolver_that_fails_means_nobody(serving: Serving) {
     type Answer = Result<Option<Subject>, &'static str>;
     let builders = [
-        Gateway::builder(MemoryBroadcaster::default()).resolve_subject(|_| async { Answer::Err("down") }),
-        Gateway::builder(MemoryBroadcaster::default())
+        Gateway::builder(MemoryBroadcaster::new(Histories::off()))
+            .resolve_subject(|_| async { Answer::Err("down") }),
+        Gateway::builder(MemoryBroadcaster::new(Histories::off()))
             .resolve_subject(|_| async { panic!("on purpose") as Answer }),
-        Gateway::builder(MemoryBroadcaster::default())
+        Gateway::builder(MemoryBroadcaster::new(Histories::off()))
             .resolve_subject(|_| -> std::future::Ready<Answer> { panic!("on purpose") }),
     ];
     for builder in builders {

@@ -19,7 +19,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tidings_server::{Builder, Config, Gateway, MemoryBroadcaster, Server};
+use tidings_server::{Builder, Config, Gateway, Histories, MemoryBroadcaster, Server};
 use tokio::sync::oneshot;
 
 /// No test waits this long, unless what it waits for never comes.
@@ -78,9 +78,9 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
     config
 }
 
-/// A gateway over memory that lets clients publish.
+/// A gateway over memory, without history, that lets clients publish.
 pub(crate) fn open_gateway() -> Builder {
-    Gateway::builder(MemoryBroadcaster::default()).allow_client_publish(|_| async { true })
+    Gateway::builder(MemoryBroadcaster::new(Histories::off())).allow_client_publish(|_| async { true })
 }
 
 /// A gateway that is being served. Stops when it is dropped.

@@ -6,7 +6,10 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-use tidings_server::{BroadcastError, Broadcaster, Event, MemoryBroadcaster, Published, Sink, Subscription};
+use tidings_server::{
+    BroadcastError, Broadcaster, Event, Histories, MemoryBroadcaster, Notice, Page, Published, Range, Sink,
+    Subscription,
+};
 use tokio::sync::Semaphore;
 
 /// Something that waits until a test lets it go on.
@@ -60,14 +63,19 @@ impl Door {
     }
 }
 
-/// A broadcaster over memory that counts its subscriptions, and refuses or waits when it is told to.
-#[derive(Clone, Default)]
+/// A broadcaster over memory that counts what is asked of it, and refuses or waits when it is told to.
+#[derive(Clone)]
 pub(crate) struct Probe(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     memory: MemoryBroadcaster,
     channels: Mutex<HashMap<Arc<str>, Counts>>,
+    /// How often history was read.
+    reads: AtomicUsize,
+    refuse_history: AtomicBool,
+    /// Reading the history of `slow-history` waits here, after it was read.
+    reading: Door,
+    sinks: Mutex<HashMap<Arc<str>, Sink>>,
     refuse_publish: AtomicBool,
     refuse_subscribe: AtomicBool,
     /// Subscribing to `slow` waits here.
@@ -85,7 +93,46 @@ pub(crate) struct Counts {
     pub(crate) opened: usize,
 }
 
+impl Default for Probe {
+    fn default() -> Self {
+        Self::over(Histories::off())
+    }
+}
+
 impl Probe {
+    /// One that keeps history.
+    pub(crate) fn over(histories: Histories) -> Self {
+        Self(Arc::new(Inner {
+            memory: MemoryBroadcaster::new(histories),
+            channels: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            refuse_history: AtomicBool::new(false),
+            reading: Door::default(),
+            sinks: Mutex::default(),
+            refuse_publish: AtomicBool::new(false),
+            refuse_subscribe: AtomicBool::new(false),
+            subscribing: Door::default(),
+        }))
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.0.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn refuse_history(&self, refuse: bool) {
+        self.0.refuse_history.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Where reading the history of `slow-history` waits.
+    pub(crate) fn reading(&self) -> &Door {
+        &self.0.reading
+    }
+
+    /// Tells the subscription of `channel` something that memory never says.
+    pub(crate) fn tell(&self, channel: &str, notice: &Notice) {
+        self.0.sinks.lock().expect("no panic")[channel](notice);
+    }
+
     pub(crate) fn counts(&self, channel: &str) -> Counts {
         self.0.channels.lock().expect("no panic").get(channel).copied().unwrap_or_default()
     }
@@ -140,13 +187,34 @@ impl Broadcaster for Probe {
             if self.0.refuse_subscribe.load(Ordering::SeqCst) {
                 return Err(BroadcastError::Subscribe("refused".into()));
             }
+            self.0.sinks.lock().expect("no panic").insert(channel.clone(), sink.clone());
             let subscription = self.0.memory.subscribe(channel.clone(), sink).await?;
+            let position = subscription.position().cloned();
             let mut channels = self.0.channels.lock().expect("no panic");
             let counts = channels.entry(channel.clone()).or_default();
             counts.open += 1;
             counts.opened += 1;
             counts.most = counts.most.max(counts.open);
-            Ok(Subscription::new(Counted { probe: self.clone(), channel, _subscription: subscription }))
+            let guard = Counted { probe: self.clone(), channel, _subscription: subscription };
+            Ok(Subscription::new(guard, position))
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a str,
+        range: Range,
+    ) -> BoxFuture<'a, Result<Option<Page>, BroadcastError>> {
+        Box::pin(async move {
+            self.0.reads.fetch_add(1, Ordering::SeqCst);
+            if self.0.refuse_history.load(Ordering::SeqCst) {
+                return Err(BroadcastError::History("refused".into()));
+            }
+            let page = self.0.memory.history(channel, range).await;
+            if channel == "slow-history" {
+                self.0.reading.pass().await;
+            }
+            page
         })
     }
 

@@ -1,0 +1,143 @@
+//! A channel's past: how much of it is kept, and how it is read.
+
+use crate::{BroadcastError, Delivery, Position};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tidings_protocol::{Pattern, Rules, ServerFrame};
+
+/// How much of a channel's past is kept: what is beyond any of these goes, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// How many events. Default 256; 0 keeps none, and the channel then has no positions and recovers nothing.
+    pub events: usize,
+    /// How old they may be. Default 5 minutes.
+    pub age: Duration,
+    /// How many bytes of names and data. Default 4 MiB.
+    pub bytes: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { events: 256, age: Duration::from_secs(300), bytes: 4 * 1024 * 1024 }
+    }
+}
+
+impl History {
+    /// No history.
+    pub const OFF: Self = Self { events: 0, age: Duration::ZERO, bytes: 0 };
+
+    /// Whether nothing is kept.
+    pub const fn is_off(&self) -> bool {
+        self.events == 0 || self.bytes == 0 || self.age.is_zero()
+    }
+}
+
+/// How much is kept of each channel, by pattern. Exact beats prefix and a longer prefix beats a shorter one.
+#[derive(Clone, Debug, Default)]
+pub struct Histories {
+    rules: Rules<History>,
+    otherwise: History,
+}
+
+impl Histories {
+    /// Keeps `history` of every channel that no pattern fits.
+    pub fn new(history: History) -> Self {
+        Self { rules: Rules::default(), otherwise: history }
+    }
+
+    /// Keeps nothing of any channel.
+    pub fn off() -> Self {
+        Self::new(History::OFF)
+    }
+
+    /// Keeps `history` of the channels of `pattern`, an exact name or a prefix with one trailing `*`.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Config`] when `pattern` is none.
+    pub fn with(mut self, pattern: &str, history: History) -> Result<Self, BroadcastError> {
+        let pattern: Pattern = pattern
+            .parse()
+            .map_err(|error: tidings_protocol::PatternError| BroadcastError::Config(error.to_string()))?;
+        self.set(pattern, history);
+        Ok(self)
+    }
+
+    /// The same with a pattern that was read before.
+    pub fn set(&mut self, pattern: Pattern, history: History) {
+        self.rules.insert(pattern, history);
+    }
+
+    /// How much is kept of `channel`.
+    pub fn get(&self, channel: &str) -> History {
+        *self.rules.get(channel).unwrap_or(&self.otherwise)
+    }
+}
+
+/// Which part of a channel's past to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// The first `limit` events above `offset`.
+    After {
+        /// Only events above this offset.
+        offset: u64,
+        /// At most this many.
+        limit: usize,
+    },
+    /// The last `limit` events, or of those below `offset`.
+    Before {
+        /// Only events below this offset; `None` for all.
+        offset: Option<u64>,
+        /// At most this many.
+        limit: usize,
+    },
+}
+
+/// A part of a channel's past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Where the stream ended when the page was read.
+    pub end: Position,
+    /// Every event above this offset is still kept: what is not above it may be gone.
+    pub floor: u64,
+    /// The events, oldest first, each with its place. Nothing is missing between two of them.
+    pub events: Vec<Delivery>,
+    /// Whether the range has more events than fitted in its limit.
+    pub more: bool,
+}
+
+/// An event of the past, as the wire has it.
+#[derive(Serialize)]
+struct Entry<'a> {
+    e: &'a str,
+    d: &'a RawValue,
+    i: &'a str,
+    o: u64,
+}
+
+impl Page {
+    /// The events as a JSON array, the last ones of them that fit in `limit` bytes, and at least one.
+    pub(crate) fn to_json(&self, limit: usize) -> String {
+        let mut entries: Vec<String> = Vec::with_capacity(self.events.len());
+        let mut bytes = 2;
+        for event in self.events.iter().rev() {
+            let entry = event.frame(entry);
+            bytes += entry.len() + 1;
+            if bytes > limit && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        entries.reverse();
+        format!("[{}]", entries.join(","))
+    }
+}
+
+fn entry(frame: ServerFrame<&str, &str>) -> String {
+    let ServerFrame::Msg { event: e, data, id: i, offset, .. } = frame else {
+        unreachable!("an event's frame is a msg")
+    };
+    let d = serde_json::from_str(data).expect("an event's data is JSON");
+    serde_json::to_string(&Entry { e, d, i, o: offset.unwrap_or_default() })
+        .expect("text and numbers are JSON")
+}

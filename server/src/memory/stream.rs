@@ -1,0 +1,145 @@
+//! One channel: its subscribers, its past and its idempotency keys.
+
+use super::keys::Keys;
+use crate::{Delivery, Event, History, Notice, Page, Place, Position, Published, Range, Sink};
+use slab::Slab;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
+use ulid::Ulid;
+
+/// How long the position of a channel is remembered that has neither events nor subscribers. A guess: as long as a
+/// laptop sleeps between two meetings.
+const POSITION_AGE: Duration = Duration::from_secs(3600);
+
+pub(super) struct Stream {
+    channel: Arc<str>,
+    history: History,
+    epoch: Arc<str>,
+    /// The offset of the last event.
+    top: u64,
+    /// Every event above this offset is kept.
+    floor: u64,
+    events: VecDeque<Kept>,
+    bytes: usize,
+    keys: Keys,
+    pub(super) sinks: Slab<Sink>,
+    used_at: Instant,
+}
+
+struct Kept {
+    at: Instant,
+    delivery: Delivery,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        let event = &self.delivery.event;
+        event.name().len() + event.data().as_str().len()
+    }
+
+    fn offset(&self) -> u64 {
+        offset(&self.delivery)
+    }
+}
+
+fn offset(delivery: &Delivery) -> u64 {
+    delivery.place.as_ref().map_or(0, |place| place.position.offset)
+}
+
+impl Stream {
+    pub(super) fn new(channel: Arc<str>, history: History, now: Instant) -> Self {
+        Self {
+            channel,
+            history,
+            // Fifty random bits.
+            epoch: Ulid::generate().to_string()[16..].to_ascii_lowercase().into(),
+            top: 0,
+            floor: 0,
+            events: VecDeque::new(),
+            bytes: 0,
+            keys: Keys::default(),
+            sinks: Slab::new(),
+            used_at: now,
+        }
+    }
+
+    pub(super) fn position(&self) -> Option<Position> {
+        (!self.history.is_off()).then(|| self.end())
+    }
+
+    fn end(&self) -> Position {
+        Position { epoch: self.epoch.clone(), offset: self.top }
+    }
+
+    pub(super) fn publish(&mut self, mut event: Event, id: Ulid, now: Instant) -> Published {
+        self.used_at = now;
+        let key = event.key.take();
+        if let Some(first) = key.as_ref().and_then(|key| self.keys.get(key, now)) {
+            return first.clone();
+        }
+        let previous = self.top;
+        self.top += 1;
+        let position = self.position();
+        let published = Published::new(id, position.clone());
+        if let Some(key) = key {
+            self.keys.insert(key, published.clone(), now);
+        }
+        let place = position.map(|position| Place { position, previous });
+        let notice = Notice::Event(Delivery { channel: self.channel.clone(), event, id, place });
+        for (_, sink) in &self.sinks {
+            sink(&notice);
+        }
+        if let (Notice::Event(delivery), false) = (notice, self.history.is_off()) {
+            let kept = Kept { at: now, delivery };
+            self.bytes += kept.bytes();
+            self.events.push_back(kept);
+            self.trim(now);
+        }
+        published
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: usize, now: Instant) {
+        self.sinks.try_remove(key);
+        self.used_at = now;
+    }
+
+    /// Drops what is too much or too old.
+    fn trim(&mut self, now: Instant) {
+        let History { events, age, bytes } = self.history;
+        while self.events.len() > events
+            || self.bytes > bytes
+            || self.events.front().is_some_and(|oldest| now.duration_since(oldest.at) >= age)
+        {
+            let Some(oldest) = self.events.pop_front() else { return };
+            self.bytes -= oldest.bytes();
+            self.floor = oldest.offset();
+        }
+    }
+
+    pub(super) fn page(&mut self, range: Range, now: Instant) -> Page {
+        self.used_at = now;
+        self.trim(now);
+        let deliveries = |from, to| self.events.range(from..to).map(|kept| kept.delivery.clone()).collect();
+        let count = self.events.len();
+        let (events, more) = match range {
+            Range::After { offset, limit } => {
+                let from = self.events.partition_point(|kept| kept.offset() <= offset);
+                let to = count.min(from.saturating_add(limit));
+                (deliveries(from, to), to < count)
+            }
+            Range::Before { offset, limit } => {
+                let to = offset.map_or(count, |before| self.events.partition_point(|k| k.offset() < before));
+                let from = to.saturating_sub(limit);
+                (deliveries(from, to), from > 0)
+            }
+        };
+        Page { end: self.end(), floor: self.floor, events, more }
+    }
+
+    /// Whether forgetting the stream would be noticed.
+    pub(super) fn is_needed(&mut self, now: Instant) -> bool {
+        self.trim(now);
+        let remembered = !self.history.is_off() && now.duration_since(self.used_at) < POSITION_AGE;
+        !self.sinks.is_empty() || remembered || !self.events.is_empty() || !self.keys.is_empty(now)
+    }
+}
