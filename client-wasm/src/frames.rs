@@ -3,7 +3,7 @@
 use crate::{
     channel::Channel,
     errors,
-    js::{self, Properties},
+    js::{self, Numbers, Properties},
 };
 use js_sys::{Function, JsString, Map, Object};
 use std::rc::Rc;
@@ -17,8 +17,8 @@ const HANDLED: [Tag; 5] = [Tag::Welcome, Tag::Ok, Tag::Err, Tag::Msg, Tag::Ping]
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
     keys: [JsValue; Key::ALL.len()],
-    /// From a tag's text to its place in [`HANDLED`].
-    tags: Map,
+    /// From a tag's text to its place in [`HANDLED`], the first being 1.
+    tags: Numbers,
 }
 
 /// A publish that is ready to be sent.
@@ -38,18 +38,20 @@ impl Frames {
     pub(crate) fn new() -> Self {
         let tags = Map::new();
         for (index, tag) in HANDLED.iter().enumerate() {
-            tags.set(&tag.as_str().into(), &(index as u32).into());
+            tags.set(&tag.as_str().into(), &(index as u32 + 1).into());
         }
+        let tags = tags.unchecked_into();
         Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags }
     }
 
-    /// Reads the data of a message; `None` when it is no frame that the protocol knows.
-    pub(crate) fn read(&self, data: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
-        if !data.is_string() {
-            return None;
-        }
-        let value = js::parse(data).ok()?;
-        ServerFrame::read(&Frame::new(value, self)?)
+    /// The tag that `t` is, when it is one that the core acts on.
+    pub(crate) fn tag(&self, t: &JsValue) -> Option<Tag> {
+        HANDLED.get(self.tags.number(t).checked_sub(1)? as usize).copied()
+    }
+
+    /// Reads what a message held; `None` when it is no frame that the protocol knows.
+    pub(crate) fn read(&self, frame: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
+        ServerFrame::read(&Frame::new(frame.clone(), self)?)
     }
 
     /// What is `undefined` is left out.
@@ -110,8 +112,7 @@ impl Fields for Frame<'_> {
     type Value = JsValue;
 
     fn tag(&self) -> Option<Tag> {
-        let tag = self.frames.tags.get(&self.get(Key::Tag)).as_f64()?;
-        HANDLED.get(tag as usize).copied()
+        self.frames.tag(&self.get(Key::Tag))
     }
 
     fn text(&self, key: Key) -> Option<JsString> {

@@ -190,6 +190,16 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
         }
     }
 
+    /// An event was received on a channel. Gives the channel when there is one to deliver it to; an event that is
+    /// delivered at once, before the next [`Core::poll`], needs no effect.
+    pub fn message(&mut self, now: u64, socket: SocketId, channel: Option<ChannelId>) -> Option<&C> {
+        match &mut self.phase {
+            Phase::Open(open) if socket == self.socket => open.liveness.hear(now),
+            _ => return None,
+        }
+        self.channels.get(channel?)
+    }
+
     /// The socket is closed.
     pub fn closed(&mut self, now: u64, socket: SocketId, closed: Closed<T>) {
         if self.has(socket) {
@@ -301,7 +311,8 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
         if flowing { self.outbox.pop().map(|frame| Effect::Send(Outgoing::Publish(frame))) } else { None }
     }
 
-    fn has(&self, socket: SocketId) -> bool {
+    /// Whether this socket is the one in use.
+    pub fn has(&self, socket: SocketId) -> bool {
         socket == self.socket && matches!(self.phase, Phase::Connecting { .. } | Phase::Open(_))
     }
 

@@ -1,0 +1,42 @@
+// What costs a crossing for each step when it is done from Rust. It knows JavaScript, and nothing of the client.
+
+/**
+ * A listener for a socket. It hands a text that holds JSON to `link.frame`, with what is in it under the keys of an
+ * event, and whatever else there is to `link.event`.
+ */
+export function listener(link, socket) {
+  return (event) => {
+    const { data } = event
+    let frame
+    try {
+      if (typeof data == 'string') frame = JSON.parse(data)
+    } catch {}
+    if (frame) link.frame(socket, frame, frame.t, frame.c, frame.e, frame.d, frame.i)
+    else link.event(socket, event)
+  }
+}
+
+/**
+ * Calls the functions in the set `sets.get(key)`, in order, as long as they stay in it; one that is added meanwhile
+ * is not called. Returns what was thrown, if anything was.
+ */
+export function call(sets, key, ...words) {
+  const set = sets.get(key)
+  let thrown
+  if (set) {
+    for (const each of [...set]) {
+      try {
+        if (set.has(each)) each(...words)
+      } catch (exception) {
+        ;(thrown ??= []).push(exception)
+      }
+    }
+  }
+  return thrown
+}
+
+/** Empties every set of `sets`, and `sets`. */
+export function clear(sets) {
+  for (const set of sets.values()) set.clear()
+  sets.clear()
+}
