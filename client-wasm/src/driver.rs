@@ -3,12 +3,12 @@
 use crate::{
     channel::Channel,
     errors,
-    frames::{Frames, Publish},
+    frames::{Frames, Publish, integer},
     js::{self, Numbers, Record},
     link::Anchor,
     listeners::Listeners,
     page::Page,
-    promise::{Ready, settle},
+    promise::{Deferred, Ready, settle},
     settings::Settings,
     socket::Socket,
 };
@@ -18,9 +18,10 @@ use std::{
     rc::Rc,
 };
 use tidings_client_core::{
-    ChannelId, ChannelState, Clock, Closed, Core, Effect, Options, Outgoing, SocketId, State, reason,
+    Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, SocketId,
+    State, reason,
 };
-use tidings_protocol::Tag;
+use tidings_protocol::{Position, Tag};
 use wasm_bindgen::prelude::*;
 
 pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
@@ -34,6 +35,8 @@ pub(crate) struct Client {
     pub(crate) ready: Ready,
     /// From a channel's name to its number plus 1, for as long as the core knows the channel.
     names: Numbers,
+    /// Who waits for pages of history, by the number of the request.
+    pages: RefCell<Vec<(u64, Deferred)>>,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
     inner: RefCell<Inner>,
@@ -85,6 +88,7 @@ impl Client {
             listeners: Listeners::new(),
             ready: Ready::default(),
             names: Map::new().unchecked_into(),
+            pages: RefCell::default(),
             driving: Cell::new(false),
             inner: RefCell::new(Inner {
                 core: Core::new(options, Math::random),
@@ -166,21 +170,56 @@ impl Client {
         self.ask(|core| core.channel_state(id))
     }
 
-    /// A frame was received, with what is under its keys `t`, `c`, `e`, `d` and `i`. An event is handed to its
-    /// listeners without a detour, unless it has to wait until others have been.
-    pub(crate) fn frame(self: &Rc<Self>, socket: SocketId, frame: &JsValue, fields: [&JsValue; 5]) {
+    /// Asks for a page of history.
+    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, deferred: Deferred) {
+        if let Some(id) = self.find(&channel.name) {
+            let request = self.tell(|core, _| core.history(id, page));
+            self.pages.borrow_mut().push((request, deferred));
+            self.drive();
+        }
+    }
+
+    /// A frame was received, with what is under its keys `t`, `c`, `e`, `d` and `i`, and `o` and `p`. An event is
+    /// handed to its listeners without a detour, unless it has to wait until others have been.
+    pub(crate) fn frame(
+        self: &Rc<Self>,
+        socket: SocketId,
+        frame: &JsValue,
+        fields: [&JsValue; 5],
+        offsets: [f64; 2],
+    ) {
         let [t, name, event, data, id] = fields;
         if self.frames.tag(t) != Some(Tag::Msg) || self.driving.get() || !id.is_string() {
             return self.receive(socket, frame);
         }
-        let channel = self.tell(|core, now| core.message(now, socket, self.find(name)).cloned());
-        if let Some(channel) = channel {
+        let [offset, previous] = offsets.map(integer);
+        let message = self.tell(|core, now| {
+            let (channel, arrival) = core.message(now, socket, self.find(name), offset, previous)?;
+            Some((channel.clone(), arrival))
+        });
+        if let Some((channel, arrival)) = message {
             self.driving.set(true);
+            if arrival == Arrival::AfterGap {
+                self.gap(&channel, &reason::HOLE.into());
+            }
             let data = if data.is_undefined() { &JsValue::NULL } else { data };
-            channel.listeners.emit(event, data, |exception| self.report(exception));
+            self.deliver(&channel, event, data, (arrival == Arrival::Unplaced).then_some(id));
             self.driving.set(false);
         }
         self.drive();
+    }
+
+    /// With `id` only when no event with it has come.
+    fn deliver(&self, channel: &Channel, event: &JsValue, data: &JsValue, id: Option<&JsValue>) {
+        if !id.is_some_and(|id| channel.knows(id)) {
+            channel.listeners.emit(event, data, |exception| self.report(exception));
+        }
+    }
+
+    fn gap(&self, channel: &Channel, why: &JsValue) {
+        let gap = Record::new().with("channel", &channel.name).with("why", why);
+        channel.listeners.emit_gap(gap.as_ref(), |exception| self.report(exception));
+        self.emit("gap", gap);
     }
 
     /// Something was received that may be a frame.
@@ -237,14 +276,24 @@ impl Client {
 
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
-            Effect::Deliver { channel, event, data } => {
-                channel.listeners.emit(&event, &data, |exception| self.report(exception));
+            Effect::Deliver { channel, event, data, id } => {
+                self.deliver(&channel, &event, &data, id.as_ref().map(AsRef::as_ref));
             }
             Effect::Send(frame) => self.send(frame),
+            Effect::Acknowledged { frame, id, offset } => {
+                let mut outcome = Record::new().with("ok", true).with("id", id);
+                if let Some(offset) = offset {
+                    outcome = outcome.with("offset", offset as f64);
+                }
+                settle(&frame.resolve, outcome.as_ref());
+            }
             Effect::Dropped { frame, reason } => {
                 let outcome = Record::new().with("ok", false).with("reason", reason);
                 settle(&frame.resolve, outcome.as_ref());
             }
+            Effect::History { request, page } => self.settle_page(request, page),
+            Effect::Gap { channel, why } => self.gap(&channel, &why),
+            Effect::Drain { after_ms } => self.emit("drain", Record::new().with("afterMs", after_ms as f64)),
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
                 Err(exception) => {
@@ -295,13 +344,31 @@ impl Client {
         }
     }
 
-    fn send(&self, frame: Outgoing<Rc<Channel>, Publish>) {
+    fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
         let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
-            self.tell(|core, now| core.unsent(now, frame));
-        } else if let Outgoing::Publish(publish) = frame {
-            settle(&publish.resolve, Record::new().with("ok", true).as_ref());
+            self.tell(|core, now| core.unsent(now, &frame));
+        } else if let Outgoing::Publish { frame, request: None } = frame {
+            settle(&frame.resolve, Record::new().with("ok", true).as_ref());
+        }
+    }
+
+    fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
+        let place = self.pages.borrow().iter().position(|(number, _)| *number == request);
+        let Some(place) = place else { return };
+        let (_, deferred) = self.pages.borrow_mut().swap_remove(place);
+        match page {
+            Ok((Position { epoch, offset }, events)) => {
+                let page = Record::new()
+                    .with("events", self.frames.events(&events))
+                    .with("epoch", epoch)
+                    .with("offset", offset as f64);
+                settle(&deferred.resolve, page.as_ref());
+            }
+            Err(reason) => {
+                settle(&deferred.reject, &errors::failure(&reason, "there is no page of history"));
+            }
         }
     }
 

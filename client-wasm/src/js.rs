@@ -1,6 +1,6 @@
 //! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
-use js_sys::{Array, Function, JsString, Map};
+use js_sys::{Array, Function, JsString, Map, Set};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
@@ -14,6 +14,15 @@ extern "C" {
     /// The same with two words.
     #[wasm_bindgen(js_name = call)]
     pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
+
+    /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
+    pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
+
+    /// The JSON text of an object that has the properties of two.
+    pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
+
+    /// A word that no other client has.
+    pub(crate) fn unique() -> JsString;
 
     /// Empties a map of sets.
     pub(crate) fn clear(sets: &Map);

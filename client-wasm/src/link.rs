@@ -73,8 +73,10 @@ impl Link {
         e: &JsValue,
         d: &JsValue,
         i: &JsValue,
+        o: f64,
+        p: f64,
     ) {
-        self.tell(|client| client.frame(SocketId(socket), frame, [t, c, e, d, i]));
+        self.tell(|client| client.frame(SocketId(socket), frame, [t, c, e, d, i], [o, p]));
     }
 
     /// Any other event of a socket: a message is what has data, and an error is followed by a close.

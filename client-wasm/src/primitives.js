@@ -2,7 +2,7 @@
 
 /**
  * A listener for a socket. It hands a text that holds JSON to `link.frame`, with what is in it under the keys of an
- * event, and whatever else there is to `link.event`.
+ * event (numbers as NaN when they are none), and whatever else there is to `link.event`.
  */
 export function listener(link, socket) {
   return (event) => {
@@ -11,9 +11,14 @@ export function listener(link, socket) {
     try {
       if (typeof data == 'string') frame = JSON.parse(data)
     } catch {}
-    if (frame) link.frame(socket, frame, frame.t, frame.c, frame.e, frame.d, frame.i)
-    else link.event(socket, event)
+    if (frame) {
+      link.frame(socket, frame, frame.t, frame.c, frame.e, frame.d, frame.i, number(frame.o), number(frame.p))
+    } else link.event(socket, event)
   }
+}
+
+function number(value) {
+  return typeof value == 'number' ? value : NaN
 }
 
 /**
@@ -33,6 +38,24 @@ export function call(sets, key, ...words) {
     }
   }
   return thrown
+}
+
+/** Whether `word` is in the set; if not, it goes in, and the oldest of more than `limit` goes out. */
+export function repeated(set, word, limit) {
+  if (set.has(word)) return true
+  set.add(word)
+  if (set.size > limit) set.delete(set.values().next().value)
+  return false
+}
+
+/** The JSON text of an object that has the properties of two, neither of which is empty. */
+export function join(text, another) {
+  return text.slice(0, -1) + ',' + another.slice(1)
+}
+
+/** A word that no other client has. */
+export function unique() {
+  return Date.now().toString(36) + Math.random().toString(36).slice(2) + '-'
 }
 
 /** Empties every set of `sets`, and `sets`. */
