@@ -3,36 +3,40 @@
 use crate::{
     channel::Channel,
     errors,
-    frames::{Frames, Publish},
-    js::{self, Record},
+    frames::{Frames, Publish, integer},
+    js::{self, Numbers, Record},
+    link::Anchor,
     listeners::Listeners,
     page::Page,
-    promise::{Ready, settle},
+    promise::{Deferred, Ready, settle},
     settings::Settings,
     socket::Socket,
 };
-use gloo_timers::callback::Timeout;
 use js_sys::{Date, Function, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
 };
 use tidings_client_core::{
-    ChannelId, ChannelState, Clock, Closed, Core, Effect, Options, Outgoing, SocketId, State, reason,
+    Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, SocketId,
+    State, reason,
 };
+use tidings_protocol::{Position, Tag};
 use wasm_bindgen::prelude::*;
 
 pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
 
-/// One client. While it is connected or trying, its socket, its timer and the page's events each hold it; when it
-/// closes, it lets go of all three.
+/// One client. While it is connected or trying, what its socket, its timer and the page call holds it.
 pub(crate) struct Client {
+    pub(crate) link: Anchor,
     pub(crate) settings: Settings,
     pub(crate) frames: Frames,
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
-    /// From a channel's name to its number, for as long as the core knows the channel.
-    names: Map,
+    /// From a channel's name to its number plus 1, for as long as the core knows the channel.
+    names: Numbers,
+    /// Who waits for pages of history, by the number of the request.
+    pages: RefCell<Vec<(u64, Deferred)>>,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
     inner: RefCell<Inner>,
@@ -44,8 +48,17 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Timeout)>,
+    timer: Option<(u64, Timer)>,
     page: Option<Page>,
+}
+
+/// A timer of JavaScript, cleared when it is dropped.
+struct Timer(JsValue);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        js::clear_timeout(&self.0);
+    }
 }
 
 impl Inner {
@@ -54,14 +67,13 @@ impl Inner {
     }
 
     /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
-    fn set_timer(&mut self, client: &Rc<Client>) {
+    fn set_timer(&mut self, link: &Anchor) {
         self.timer = match (self.core.deadline(), &self.timer) {
             (None, _) => None,
             (Some(deadline), Some((due, _))) if *due <= deadline => return,
             (Some(due), _) => {
-                let client = client.clone();
                 let delay = due.saturating_sub(self.now()).min(i32::MAX as u64);
-                Some((due, Timeout::new(delay as u32, move || client.fire())))
+                Some((due, Timer(js::set_timeout(&link.caller("fire"), delay as i32))))
             }
         };
     }
@@ -70,11 +82,13 @@ impl Inner {
 impl Client {
     pub(crate) fn new(settings: Settings, options: Options) -> Rc<Self> {
         Rc::new(Self {
+            link: Anchor::new(),
             settings,
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            names: Map::new(),
+            names: Map::new().unchecked_into(),
+            pages: RefCell::default(),
             driving: Cell::new(false),
             inner: RefCell::new(Inner {
                 core: Core::new(options, Math::random),
@@ -87,10 +101,10 @@ impl Client {
     }
 
     /// Tells the core something.
-    fn tell(&self, input: impl FnOnce(&mut ClientCore, u64)) {
+    fn tell<R>(&self, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
         let mut inner = self.inner.borrow_mut();
         let now = inner.now();
-        input(&mut inner.core, now);
+        input(&mut inner.core, now)
     }
 
     /// Tells the core something and does what follows.
@@ -117,9 +131,10 @@ impl Client {
             }
             core.connect(now);
         });
+        self.link.hold(self);
         let mut inner = self.inner.borrow_mut();
         if inner.page.is_none() {
-            inner.page = Page::listen(self.clone());
+            inner.page = Page::listen(self.link.caller("page"));
         }
         drop(inner);
         self.drive();
@@ -139,14 +154,14 @@ impl Client {
         let channel = Rc::new(Channel::new(name.clone()));
         self.tell(|core, _| {
             let id = core.subscribe(known, channel.clone());
-            self.names.set(name, &id.0.into());
+            self.names.set(name, &(id.0 + 1).into());
         });
         self.drive();
         channel
     }
 
-    pub(crate) fn find(&self, name: &JsString) -> Option<ChannelId> {
-        self.names.get(name).as_f64().map(|number| ChannelId(number as u32))
+    pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
+        self.names.number(name).checked_sub(1).map(ChannelId)
     }
 
     /// The state of a channel that was not left.
@@ -155,8 +170,61 @@ impl Client {
         self.ask(|core| core.channel_state(id))
     }
 
-    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, data: &JsValue) {
-        let frame = self.frames.read(data);
+    /// Asks for a page of history.
+    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, deferred: Deferred) {
+        if let Some(id) = self.find(&channel.name) {
+            let request = self.tell(|core, _| core.history(id, page));
+            self.pages.borrow_mut().push((request, deferred));
+            self.drive();
+        }
+    }
+
+    /// A frame was received, with what is under its keys `t`, `c`, `e`, `d` and `i`, and `o` and `p`. An event is
+    /// handed to its listeners without a detour, unless it has to wait until others have been.
+    pub(crate) fn frame(
+        self: &Rc<Self>,
+        socket: SocketId,
+        frame: &JsValue,
+        fields: [&JsValue; 5],
+        offsets: [f64; 2],
+    ) {
+        let [t, name, event, data, id] = fields;
+        if self.frames.tag(t) != Some(Tag::Msg) || self.driving.get() || !id.is_string() {
+            return self.receive(socket, frame);
+        }
+        let [offset, previous] = offsets.map(integer);
+        let message = self.tell(|core, now| {
+            let (channel, arrival) = core.message(now, socket, self.find(name), offset, previous)?;
+            Some((channel.clone(), arrival))
+        });
+        if let Some((channel, arrival)) = message {
+            self.driving.set(true);
+            if arrival == Arrival::AfterGap {
+                self.gap(&channel, &reason::HOLE.into());
+            }
+            let data = if data.is_undefined() { &JsValue::NULL } else { data };
+            self.deliver(&channel, event, data, (arrival == Arrival::Unplaced).then_some(id));
+            self.driving.set(false);
+        }
+        self.drive();
+    }
+
+    /// With `id` only when no event with it has come.
+    fn deliver(&self, channel: &Channel, event: &JsValue, data: &JsValue, id: Option<&JsValue>) {
+        if !id.is_some_and(|id| channel.knows(id)) {
+            channel.listeners.emit(event, data, |exception| self.report(exception));
+        }
+    }
+
+    fn gap(&self, channel: &Channel, why: &JsValue) {
+        let gap = Record::new().with("channel", &channel.name).with("why", why);
+        channel.listeners.emit_gap(gap.as_ref(), |exception| self.report(exception));
+        self.emit("gap", gap);
+    }
+
+    /// Something was received that may be a frame.
+    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, frame: &JsValue) {
+        let frame = self.frames.read(frame);
         self.act(|core, now| core.receive(now, socket, frame, |name| self.find(name)));
     }
 
@@ -165,7 +233,7 @@ impl Client {
         self.act(|core, now| core.closed(now, socket, closed));
     }
 
-    fn fire(self: &Rc<Self>) {
+    pub(crate) fn fire(self: &Rc<Self>) {
         let timer = self.inner.borrow_mut().timer.take();
         if let Some((due, _)) = timer {
             self.act(|core, now| core.timer(now, due));
@@ -188,7 +256,7 @@ impl Client {
     fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
         let data = data.as_ref();
         self.log("debug", event, data);
-        self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
+        self.listeners.emit(&event.into(), data, |exception| self.report(exception));
     }
 
     fn drive(self: &Rc<Self>) {
@@ -203,19 +271,29 @@ impl Client {
             }
         }
         self.driving.set(false);
-        self.inner.borrow_mut().set_timer(self);
+        self.inner.borrow_mut().set_timer(&self.link);
     }
 
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
-            Effect::Deliver { channel, event, data } => {
-                channel.listeners.emit(&event, &data, &|exception| self.report(exception));
+            Effect::Deliver { channel, event, data, id } => {
+                self.deliver(&channel, &event, &data, id.as_ref().map(AsRef::as_ref));
             }
             Effect::Send(frame) => self.send(frame),
+            Effect::Acknowledged { frame, id, offset } => {
+                let mut outcome = Record::new().with("ok", true).with("id", id);
+                if let Some(offset) = offset {
+                    outcome = outcome.with("offset", offset as f64);
+                }
+                settle(&frame.resolve, outcome.as_ref());
+            }
             Effect::Dropped { frame, reason } => {
                 let outcome = Record::new().with("ok", false).with("reason", reason);
                 settle(&frame.resolve, outcome.as_ref());
             }
+            Effect::History { request, page } => self.settle_page(request, page),
+            Effect::Gap { channel, why } => self.gap(&channel, &why),
+            Effect::Drain { after_ms } => self.emit("drain", Record::new().with("afterMs", after_ms as f64)),
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
                 Err(exception) => {
@@ -266,18 +344,37 @@ impl Client {
         }
     }
 
-    fn send(&self, frame: Outgoing<Rc<Channel>, Publish>) {
+    fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
         let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
-            self.tell(|core, now| core.unsent(now, frame));
-        } else if let Outgoing::Publish(publish) = frame {
-            settle(&publish.resolve, Record::new().with("ok", true).as_ref());
+            self.tell(|core, now| core.unsent(now, &frame));
+        } else if let Outgoing::Publish { frame, request: None } = frame {
+            settle(&frame.resolve, Record::new().with("ok", true).as_ref());
+        }
+    }
+
+    fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
+        let place = self.pages.borrow().iter().position(|(number, _)| *number == request);
+        let Some(place) = place else { return };
+        let (_, deferred) = self.pages.borrow_mut().swap_remove(place);
+        match page {
+            Ok((Position { epoch, offset }, events)) => {
+                let page = Record::new()
+                    .with("events", self.frames.events(&events))
+                    .with("epoch", epoch)
+                    .with("offset", offset as f64);
+                settle(&deferred.resolve, page.as_ref());
+            }
+            Err(reason) => {
+                settle(&deferred.reject, &errors::failure(&reason, "there is no page of history"));
+            }
         }
     }
 
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
     fn let_go(&self) {
+        self.link.let_go();
         let mut inner = self.inner.borrow_mut();
         inner.page = None;
         inner.timer = None;

@@ -1,7 +1,32 @@
 //! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
-use js_sys::{Function, JsString};
+use js_sys::{Array, Function, JsString, Map, Set};
 use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/primitives.js")]
+extern "C" {
+    /// A listener for a socket that tells a link of what it hears.
+    pub(crate) fn listener(link: &JsValue, socket: u32) -> Function;
+
+    /// Calls the functions in the set under `key`. Returns what they threw.
+    pub(crate) fn call(sets: &Map, key: &JsValue, word: &JsValue) -> Option<Array>;
+
+    /// The same with two words.
+    #[wasm_bindgen(js_name = call)]
+    pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
+
+    /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
+    pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
+
+    /// The JSON text of an object that has the properties of two.
+    pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
+
+    /// A word that no other client has.
+    pub(crate) fn unique() -> JsString;
+
+    /// Empties a map of sets.
+    pub(crate) fn clear(sets: &Map);
+}
 
 #[wasm_bindgen]
 extern "C" {
@@ -20,17 +45,24 @@ extern "C" {
     #[wasm_bindgen(method, structural, indexing_setter)]
     pub(crate) fn set(this: &Properties, key: &JsValue, value: &JsValue);
 
-    /// `event.data`.
-    #[wasm_bindgen(method, structural, getter)]
-    fn data(this: &Properties) -> JsValue;
-
-    /// The text stays where it is, outside of linear memory.
-    #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
-    pub(crate) fn parse(text: &JsValue) -> Result<JsValue, JsValue>;
-
     /// `undefined` for what JSON has no form for.
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = stringify)]
     pub(crate) fn stringify(value: &JsValue) -> Result<JsValue, JsValue>;
+
+    /// A map from strings to numbers above 0.
+    #[derive(Clone)]
+    #[wasm_bindgen(extends = Map)]
+    pub(crate) type Numbers;
+
+    /// 0 when there is none.
+    #[wasm_bindgen(method, structural, js_name = get)]
+    pub(crate) fn number(this: &Numbers, key: &JsValue) -> u32;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub(crate) fn set_timeout(callback: &JsValue, delay_ms: i32) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(timer: &JsValue);
 
     /// A function.
     pub(crate) type Callable;
@@ -74,9 +106,9 @@ pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
     }
 }
 
-/// `event.data`, without a string for the key.
-pub(crate) fn data(event: &JsValue) -> JsValue {
-    event.unchecked_ref::<Properties>().data()
+/// A method of an object, bound to it and to its first argument.
+pub(crate) fn method(object: &JsValue, name: &str, argument: &JsValue) -> Function {
+    property(object, name).unchecked_into::<Callable>().bind(object, argument)
 }
 
 /// A new object, made property by property.

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 pub(crate) struct Deferred {
     pub(crate) promise: Promise,
     pub(crate) resolve: Function,
-    reject: Function,
+    pub(crate) reject: Function,
 }
 
 impl Deferred {

@@ -1,0 +1,108 @@
+//! What sockets, timers and the page call.
+
+use crate::{driver::Client, errors, js, page::Page};
+use std::{cell::Cell, rc::Rc};
+use tidings_client_core::{Closed, SocketId};
+use wasm_bindgen::prelude::*;
+
+/// A client, for as long as it has to hear of anything: this keeps it alive.
+type Held = Rc<Cell<Option<Rc<Client>>>>;
+
+/// The client's end.
+pub(crate) struct Anchor {
+    held: Held,
+    /// The [`Link`].
+    pub(crate) object: JsValue,
+}
+
+impl Anchor {
+    pub(crate) fn new() -> Self {
+        let held = Held::default();
+        Self { object: Link(held.clone()).into(), held }
+    }
+
+    pub(crate) fn hold(&self, client: &Rc<Client>) {
+        self.held.set(Some(client.clone()));
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.held.take();
+    }
+
+    /// A function that calls a method of the link.
+    pub(crate) fn caller(&self, method: &str) -> js_sys::Function {
+        js::method(&self.object, method, &JsValue::UNDEFINED)
+    }
+}
+
+/// The other end, in JavaScript.
+#[wasm_bindgen(skip_typescript)]
+pub struct Link(Held);
+
+impl Link {
+    fn tell(&self, act: impl FnOnce(&Rc<Client>)) {
+        if let Some(client) = self.0.take() {
+            self.0.set(Some(client.clone()));
+            act(&client);
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Link {
+    /// The timer fired.
+    pub fn fire(&self) {
+        self.tell(Client::fire);
+    }
+
+    /// The page has changed.
+    pub fn page(&self, _: &JsValue, event: &JsValue) {
+        if let Some(change) = Page::change(event) {
+            self.tell(|client| client.act(|core, now| core.page(now, change)));
+        }
+    }
+
+    /// A message with a JSON value other than `null`, `false`, 0 and an empty string, and what it holds under some keys.
+    #[allow(clippy::too_many_arguments)]
+    pub fn frame(
+        &self,
+        socket: u32,
+        frame: &JsValue,
+        t: &JsValue,
+        c: &JsValue,
+        e: &JsValue,
+        d: &JsValue,
+        i: &JsValue,
+        o: f64,
+        p: f64,
+    ) {
+        self.tell(|client| client.frame(SocketId(socket), frame, [t, c, e, d, i], [o, p]));
+    }
+
+    /// Any other event of a socket: a message is what has data, and an error is followed by a close.
+    pub fn event(&self, socket: u32, event: &JsValue) {
+        let socket = SocketId(socket);
+        self.tell(|client| {
+            if !client.ask(|core| core.has(socket)) {
+                return;
+            }
+            if !js::property(event, "data").is_undefined() {
+                return client.receive(socket, &JsValue::UNDEFINED);
+            }
+            match js::property(event, "type").as_string().as_deref() {
+                Some("message") => client.receive(socket, &JsValue::UNDEFINED),
+                Some("error") => {
+                    client.log("warn", "the socket failed", event);
+                }
+                _ => {
+                    let closed = Closed {
+                        code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+                        reason: errors::text(js::property(event, "reason")),
+                        clean: js::property(event, "wasClean").is_truthy(),
+                    };
+                    client.closed(socket, closed);
+                }
+            }
+        });
+    }
+}
