@@ -20,7 +20,6 @@ use std::{
 use tidings_client_core::{
     ChannelId, ChannelState, Clock, Closed, Core, Effect, Options, Outgoing, SocketId, State, reason,
 };
-use tidings_protocol::Tag;
 use wasm_bindgen::prelude::*;
 
 pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
@@ -33,7 +32,7 @@ pub(crate) struct Client {
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
     /// From a channel's name to its number plus 1, for as long as the core knows the channel.
-    names: Numbers,
+    pub(crate) names: Numbers,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
     inner: RefCell<Inner>,
@@ -157,7 +156,7 @@ impl Client {
     }
 
     pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
-        self.names.number(name).checked_sub(1).map(ChannelId)
+        channel_id(self.names.number(name))
     }
 
     /// The state of a channel that was not left.
@@ -166,14 +165,19 @@ impl Client {
         self.ask(|core| core.channel_state(id))
     }
 
-    /// A frame was received, with what is under its keys `t`, `c`, `e`, `d` and `i`. An event is handed to its
-    /// listeners without a detour, unless it has to wait until others have been.
-    pub(crate) fn frame(self: &Rc<Self>, socket: SocketId, frame: &JsValue, fields: [&JsValue; 5]) {
-        let [t, name, event, data, id] = fields;
-        if self.frames.tag(t) != Some(Tag::Msg) || self.driving.get() || !id.is_string() {
-            return self.receive(socket, frame);
+    /// Hands an event that was received to its listeners, without a detour through the effects. False when it has to
+    /// wait until others have been carried out.
+    pub(crate) fn deliver(
+        self: &Rc<Self>,
+        socket: SocketId,
+        channel: Option<ChannelId>,
+        event: &JsValue,
+        data: &JsValue,
+    ) -> bool {
+        if self.driving.get() {
+            return false;
         }
-        let channel = self.tell(|core, now| core.message(now, socket, self.find(name)).cloned());
+        let channel = self.inner.borrow_mut().core.message(socket, channel).cloned();
         if let Some(channel) = channel {
             self.driving.set(true);
             let data = if data.is_undefined() { &JsValue::NULL } else { data };
@@ -181,6 +185,7 @@ impl Client {
             self.driving.set(false);
         }
         self.drive();
+        true
     }
 
     /// Something was received that may be a frame.
@@ -339,4 +344,9 @@ pub(crate) const fn state_name(state: State) -> &'static str {
         State::Open => "open",
         State::Closed => "closed",
     }
+}
+
+/// The channel with this number in [`Client::names`].
+pub(crate) fn channel_id(number: u32) -> Option<ChannelId> {
+    number.checked_sub(1).map(ChannelId)
 }

@@ -12,13 +12,16 @@ use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
 
 /// The frames that the core acts on. Others are dropped before they are read.
-const HANDLED: [Tag; 5] = [Tag::Welcome, Tag::Ok, Tag::Err, Tag::Msg, Tag::Ping];
+const HANDLED: [Tag; 5] = [Tag::Msg, Tag::Welcome, Tag::Ok, Tag::Err, Tag::Ping];
+
+/// The number of the tag of an event.
+pub(crate) const MSG: u32 = 1;
 
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
     keys: [JsValue; Key::ALL.len()],
     /// From a tag's text to its place in [`HANDLED`], the first being 1.
-    tags: Numbers,
+    pub(crate) tags: Numbers,
 }
 
 /// A publish that is ready to be sent.
@@ -42,11 +45,6 @@ impl Frames {
         }
         let tags = tags.unchecked_into();
         Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags }
-    }
-
-    /// The tag that `t` is, when it is one that the core acts on.
-    pub(crate) fn tag(&self, t: &JsValue) -> Option<Tag> {
-        HANDLED.get(self.tags.number(t).checked_sub(1)? as usize).copied()
     }
 
     /// Reads what a message held; `None` when it is no frame that the protocol knows.
@@ -112,7 +110,8 @@ impl Fields for Frame<'_> {
     type Value = JsValue;
 
     fn tag(&self) -> Option<Tag> {
-        self.frames.tag(&self.get(Key::Tag))
+        let number = self.frames.tags.number(&self.get(Key::Tag));
+        HANDLED.get(number.checked_sub(1)? as usize).copied()
     }
 
     fn text(&self, key: Key) -> Option<JsString> {

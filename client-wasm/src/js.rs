@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
     /// A listener for a socket that tells a link of what it hears.
-    pub(crate) fn listener(link: &JsValue, socket: u32) -> Function;
+    pub(crate) fn listener(link: &JsValue, socket: u32, tags: &Numbers, channels: &Numbers) -> Function;
 
     /// Calls the functions in the set under `key`. Returns what they threw.
     pub(crate) fn call(sets: &Map, key: &JsValue, word: &JsValue) -> Option<Array>;

@@ -1,6 +1,12 @@
 //! What sockets, timers and the page call.
 
-use crate::{driver::Client, errors, js, page::Page};
+use crate::{
+    driver::{Client, channel_id},
+    errors,
+    frames::MSG,
+    js,
+    page::Page,
+};
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -62,19 +68,26 @@ impl Link {
         }
     }
 
-    /// A message with a JSON value other than `null`, `false`, 0 and an empty string, and what it holds under some keys.
+    /// A message that holds JSON other than `null`, `false`, 0 and an empty string: the numbers of its tag and of its
+    /// channel, 0 being none, whether it has an id, its event and its data.
     #[allow(clippy::too_many_arguments)]
     pub fn frame(
         &self,
         socket: u32,
         frame: &JsValue,
-        t: &JsValue,
-        c: &JsValue,
-        e: &JsValue,
-        d: &JsValue,
-        i: &JsValue,
+        tag: u32,
+        channel: u32,
+        id: bool,
+        event: &JsValue,
+        data: &JsValue,
     ) {
-        self.tell(|client| client.frame(SocketId(socket), frame, [t, c, e, d, i]));
+        let socket = SocketId(socket);
+        self.tell(|client| {
+            if id && tag == MSG && client.deliver(socket, channel_id(channel), event, data) {
+                return;
+            }
+            client.receive(socket, frame);
+        });
     }
 
     /// Any other event of a socket: a message is what has data, and an error is followed by a close.

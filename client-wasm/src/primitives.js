@@ -1,18 +1,21 @@
 // What costs a crossing for each step when it is done from Rust. It knows JavaScript, and nothing of the client.
 
 /**
- * A listener for a socket. It hands a text that holds JSON to `link.frame`, with what is in it under the keys of an
- * event, and whatever else there is to `link.event`.
+ * A listener for a socket. A text that holds JSON goes to `link.frame`: with the numbers that the maps `tags` and
+ * `channels` have for its `t` and `c`, or 0, with whether `i` is a string, and with `e` and `d`. Whatever else there
+ * is goes to `link.event`.
  */
-export function listener(link, socket) {
+export function listener(link, socket, tags, channels) {
   return (event) => {
     const { data } = event
     let frame
     try {
       if (typeof data == 'string') frame = JSON.parse(data)
     } catch {}
-    if (frame) link.frame(socket, frame, frame.t, frame.c, frame.e, frame.d, frame.i)
-    else link.event(socket, event)
+    if (frame) {
+      const { t, c, e, d, i } = frame
+      link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d)
+    } else link.event(socket, event)
   }
 }
 

@@ -191,10 +191,11 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
     }
 
     /// An event was received on a channel. Gives the channel when there is one to deliver it to; an event that is
-    /// delivered at once, before the next [`Core::poll`], needs no effect.
-    pub fn message(&mut self, now: u64, socket: SocketId, channel: Option<ChannelId>) -> Option<&C> {
+    /// delivered at once, before the next [`Core::poll`], needs no effect. It is not told the time, which takes
+    /// longer to read than all of this.
+    pub fn message(&mut self, socket: SocketId, channel: Option<ChannelId>) -> Option<&C> {
         match &mut self.phase {
-            Phase::Open(open) if socket == self.socket => open.liveness.hear(now),
+            Phase::Open(open) if socket == self.socket => open.liveness.hear_untimed(),
             _ => return None,
         }
         self.channels.get(channel?)
@@ -255,13 +256,14 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
         if late {
             self.wake(now, Doubt::Strong);
         }
-        match &self.phase {
+        match &mut self.phase {
             Phase::Waiting { until: Some(until) } if *until <= now => self.open_socket(now),
             Phase::Connecting { until } if *until <= now => {
                 let next = if late { Next::AtOnce } else { Next::Backoff };
                 self.give_up_socket(now, CloseCode::Normal, reason::CONNECT_TIMEOUT, next);
             }
             Phase::Open(open) => {
+                open.liveness.time(now);
                 if let Some(silence) = open.liveness.silence(now) {
                     let next = if silence == Silence::Probe { Next::AtOnce } else { Next::Backoff };
                     let code = CloseCode::PingTimeout;
