@@ -106,7 +106,8 @@ impl BroadcastChannel {
         let event = errors::name("event", event)?;
         let handler = errors::function("handler", handler)?;
         let listeners = &self.channel.listeners;
-        Ok(if event == *"*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
+        let every = JsString::from("*");
+        Ok(if event == every { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
     }
 
     /// Publishes an event. The promise tells what became of it and is never rejected.

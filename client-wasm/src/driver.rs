@@ -181,7 +181,7 @@ impl Client {
         if let Some(channel) = channel {
             self.driving.set(true);
             let data = if data.is_undefined() { &JsValue::NULL } else { data };
-            channel.listeners.emit(event, data, |exception| self.report(exception));
+            channel.listeners.emit(event, data, &|exception| self.report(exception));
             self.driving.set(false);
         }
         self.drive();
@@ -222,7 +222,7 @@ impl Client {
     fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
         let data = data.as_ref();
         self.log("debug", event, data);
-        self.listeners.emit(&event.into(), data, |exception| self.report(exception));
+        self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
     }
 
     fn drive(self: &Rc<Self>) {
@@ -243,7 +243,7 @@ impl Client {
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
             Effect::Deliver { channel, event, data } => {
-                channel.listeners.emit(&event, &data, |exception| self.report(exception));
+                channel.listeners.emit(&event, &data, &|exception| self.report(exception));
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Dropped { frame, reason } => {

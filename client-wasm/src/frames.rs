@@ -11,8 +11,18 @@ use tidings_client_core::{Outgoing, Weight};
 use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
 
-/// The frames that the core acts on. Others are dropped before they are read.
-const HANDLED: [Tag; 5] = [Tag::Msg, Tag::Welcome, Tag::Ok, Tag::Err, Tag::Ping];
+/// The frames that the core acts on, numbered from 1. Others are dropped before they are read, and no code for
+/// reading them is compiled.
+const fn handled(number: u32) -> Option<Tag> {
+    Some(match number {
+        MSG => Tag::Msg,
+        2 => Tag::Welcome,
+        3 => Tag::Ok,
+        4 => Tag::Err,
+        5 => Tag::Ping,
+        _ => return None,
+    })
+}
 
 /// The number of the tag of an event.
 pub(crate) const MSG: u32 = 1;
@@ -20,7 +30,7 @@ pub(crate) const MSG: u32 = 1;
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
     keys: [JsValue; Key::ALL.len()],
-    /// From a tag's text to its place in [`HANDLED`], the first being 1.
+    /// From a tag's text to its number in [`handled`].
     pub(crate) tags: Numbers,
 }
 
@@ -33,15 +43,15 @@ pub(crate) struct Publish {
 
 impl Weight for Publish {
     fn bytes(&self) -> usize {
-        String::from(&self.text).len()
+        js::bytes(&self.text) as usize
     }
 }
 
 impl Frames {
     pub(crate) fn new() -> Self {
         let tags = Map::new();
-        for (index, tag) in HANDLED.iter().enumerate() {
-            tags.set(&tag.as_str().into(), &(index as u32 + 1).into());
+        for (number, tag) in (MSG..).map_while(|number| Some((number, handled(number)?))) {
+            tags.set(&tag.as_str().into(), &number.into());
         }
         let tags = tags.unchecked_into();
         Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags }
@@ -111,7 +121,7 @@ impl Fields for Frame<'_> {
 
     fn tag(&self) -> Option<Tag> {
         let number = self.frames.tags.number(&self.get(Key::Tag));
-        HANDLED.get(number.checked_sub(1)? as usize).copied()
+        handled(number)
     }
 
     fn text(&self, key: Key) -> Option<JsString> {

@@ -15,6 +15,12 @@ extern "C" {
     #[wasm_bindgen(js_name = call)]
     pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
 
+    /// How long a text is in UTF-8.
+    pub(crate) fn bytes(text: &JsString) -> u32;
+
+    /// `{ promise, resolve, reject }`.
+    pub(crate) fn deferred() -> Properties;
+
     /// Empties a map of sets.
     pub(crate) fn clear(sets: &Map);
 }
@@ -95,6 +101,13 @@ pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
     } else {
         JsValue::UNDEFINED
     }
+}
+
+/// Whether `object[key]` is this text.
+pub(crate) fn is(object: &JsValue, key: &str, text: &str) -> bool {
+    // Compared in JavaScript: no text is copied into linear memory.
+    let text = JsValue::from(text);
+    property(object, key) == text
 }
 
 /// A method of an object, bound to it and to its first argument.

@@ -46,11 +46,10 @@ impl Anchor {
 pub struct Link(Held);
 
 impl Link {
-    fn tell(&self, act: impl FnOnce(&Rc<Client>)) {
-        if let Some(client) = self.0.take() {
-            self.0.set(Some(client.clone()));
-            act(&client);
-        }
+    fn client(&self) -> Option<Rc<Client>> {
+        let client = self.0.take();
+        self.0.set(client.clone());
+        client
     }
 }
 
@@ -58,13 +57,17 @@ impl Link {
 impl Link {
     /// The timer fired.
     pub fn fire(&self) {
-        self.tell(Client::fire);
+        if let Some(client) = self.client() {
+            client.fire();
+        }
     }
 
     /// The page has changed.
     pub fn page(&self, _: &JsValue, event: &JsValue) {
-        if let Some(change) = Page::change(event) {
-            self.tell(|client| client.act(|core, now| core.page(now, change)));
+        if let Some(change) = Page::change(event)
+            && let Some(client) = self.client()
+        {
+            client.act(|core, now| core.page(now, change));
         }
     }
 
@@ -82,38 +85,28 @@ impl Link {
         data: &JsValue,
     ) {
         let socket = SocketId(socket);
-        self.tell(|client| {
-            if id && tag == MSG && client.deliver(socket, channel_id(channel), event, data) {
-                return;
-            }
+        if let Some(client) = self.client()
+            && !(id && tag == MSG && client.deliver(socket, channel_id(channel), event, data))
+        {
             client.receive(socket, frame);
-        });
+        }
     }
 
     /// Any other event of a socket: a message is what has data, and an error is followed by a close.
     pub fn event(&self, socket: u32, event: &JsValue) {
         let socket = SocketId(socket);
-        self.tell(|client| {
-            if !client.ask(|core| core.has(socket)) {
-                return;
-            }
-            if !js::property(event, "data").is_undefined() {
-                return client.receive(socket, &JsValue::UNDEFINED);
-            }
-            match js::property(event, "type").as_string().as_deref() {
-                Some("message") => client.receive(socket, &JsValue::UNDEFINED),
-                Some("error") => {
-                    client.log("warn", "the socket failed", event);
-                }
-                _ => {
-                    let closed = Closed {
-                        code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
-                        reason: errors::text(js::property(event, "reason")),
-                        clean: js::property(event, "wasClean").is_truthy(),
-                    };
-                    client.closed(socket, closed);
-                }
-            }
-        });
+        let Some(client) = self.client().filter(|client| client.ask(|core| core.has(socket))) else { return };
+        if js::is(event, "type", "message") || !js::property(event, "data").is_undefined() {
+            client.receive(socket, &JsValue::UNDEFINED);
+        } else if js::is(event, "type", "error") {
+            client.log("warn", "the socket failed", event);
+        } else {
+            let closed = Closed {
+                code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+                reason: errors::text(js::property(event, "reason")),
+                clean: js::property(event, "wasClean").is_truthy(),
+            };
+            client.closed(socket, closed);
+        }
     }
 }

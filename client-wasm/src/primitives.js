@@ -43,3 +43,15 @@ export function clear(sets) {
   for (const set of sets.values()) set.clear()
   sets.clear()
 }
+
+/** How long a text is in UTF-8. */
+export function bytes(text) {
+  return new TextEncoder().encode(text).length
+}
+
+/** A promise and the functions that settle it. */
+export function deferred() {
+  const made = {}
+  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }))
+  return made
+}

@@ -58,7 +58,7 @@ pub struct Core<C, T, V, P> {
     settle: u64,
 }
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Weight> Core<C, T, V, P> {
     /// A client that was never connected. `random` gives numbers from 0 up to but not including 1.
     pub fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
         Self {
@@ -363,7 +363,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
                 self.effects.push(Effect::Error { channel: Some(name), reason: reason.clone() });
                 let publish = [refusal::PUBLISH_DENIED, refusal::PUBLISH_FAILED];
                 if let Some(id) = id
-                    && !publish.into_iter().any(|text| reason == *text)
+                    && !publish.into_iter().any(|text| reason == text.into())
                     && let Some(channel) = self.channels.answer(id, Answer::Err)
                 {
                     self.effects.push(Effect::Denied { channel, reason });
