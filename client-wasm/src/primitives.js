@@ -20,16 +20,18 @@ export function listener(link, socket, tags, channels) {
 }
 
 /**
- * Calls the functions in the set `sets.get(key)`, in order, as long as they stay in it; one that is added meanwhile
+ * Calls, with `word` and unless it is undefined `another`, the functions in the set `sets.get(key)`, in order, as long as they stay in it; one that is added meanwhile
  * is not called. Returns what was thrown, if anything was.
  */
-export function call(sets, key, ...words) {
+export function call(sets, key, word, another) {
   const set = sets.get(key)
   let thrown
   if (set) {
     for (const each of [...set]) {
       try {
-        if (set.has(each)) each(...words)
+        if (!set.has(each)) continue
+        if (another === undefined) each(word)
+        else each(word, another)
       } catch (exception) {
         ;(thrown ??= []).push(exception)
       }
