@@ -20,8 +20,8 @@ export function listener(link, socket, tags, channels) {
 }
 
 /**
- * Calls, with `word` and unless it is undefined `another`, the functions in the set `sets.get(key)`, in order, as long as they stay in it; one that is added meanwhile
- * is not called. Returns what was thrown, if anything was.
+ * Calls the functions in the set `sets.get(key)` with `word`, and with `another` unless it is undefined: in order, as
+ * long as they stay in the set; one that is added meanwhile is not called. Returns what was thrown, if anything was.
  */
 export function call(sets, key, word, another) {
   const set = sets.get(key)

@@ -45,15 +45,16 @@ impl Liveness {
         self.probe = None;
     }
 
-    /// A timer fired.
+    /// Somebody has looked at the clock: what was heard without it counts as heard now.
     pub(crate) fn time(&mut self, now: u64) {
-        if self.untimed {
-            self.hear(now);
+        if std::mem::take(&mut self.untimed) {
+            self.heard = now;
         }
     }
 
     /// Something must be heard within [`PROBE_MS`]. A probe under way is not prolonged.
     pub(crate) fn probe(&mut self, now: u64) {
+        self.time(now);
         self.probe.get_or_insert(now + PROBE_MS);
     }
 
@@ -115,6 +116,18 @@ mod tests {
         assert_eq!((liveness.silence(11_000), liveness.deadline()), (None, Some(51_000)));
         liveness.time(51_000);
         assert_eq!(liveness.silence(51_000), Some(Silence::Keepalive));
+    }
+
+    #[test]
+    fn what_was_heard_before_a_probe_does_not_answer_it() {
+        let mut liveness = Liveness::new(1_000, Some(30_000));
+        liveness.hear_untimed();
+        liveness.probe(5_000);
+        liveness.time(7_000);
+        assert_eq!(liveness.silence(7_000), Some(Silence::Probe));
+        liveness.hear_untimed();
+        liveness.time(7_001);
+        assert_eq!(liveness.silence(7_001), None);
     }
 
     #[test]
