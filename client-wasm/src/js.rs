@@ -1,6 +1,6 @@
 //! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
-use js_sys::{Array, Function, JsString, Map};
+use js_sys::{Array, Function, JsString, Map, Set};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
@@ -20,6 +20,21 @@ extern "C" {
 
     /// `{ promise, resolve, reject }`.
     pub(crate) fn deferred() -> Properties;
+
+    /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
+    pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
+
+    /// An object with up to three properties; `names` has a space between two. What is `undefined` is left out.
+    pub(crate) fn record(names: &str, first: &JsValue, second: &JsValue, third: &JsValue) -> JsValue;
+
+    /// What the objects in a list have under `keys`, under `names`; `null` where there is nothing.
+    pub(crate) fn renamed(list: &JsValue, keys: &str, names: &str) -> JsValue;
+
+    /// The JSON text of an object that has the properties of two.
+    pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
+
+    /// A word that no other client has.
+    pub(crate) fn unique() -> JsString;
 
     /// Empties a map of sets.
     pub(crate) fn clear(sets: &Map);
@@ -113,28 +128,4 @@ pub(crate) fn is(object: &JsValue, key: &str, text: &str) -> bool {
 /// A method of an object, bound to it and to its first argument.
 pub(crate) fn method(object: &JsValue, name: &str, argument: &JsValue) -> Function {
     property(object, name).unchecked_into::<Callable>().bind(object, argument)
-}
-
-/// A new object, made property by property.
-pub(crate) struct Record(JsValue);
-
-impl Record {
-    pub(crate) fn new() -> Self {
-        Self(js_sys::Object::new().into())
-    }
-
-    pub(crate) fn with(self, key: &str, value: impl Into<JsValue>) -> Self {
-        self.put(key, &value.into());
-        self
-    }
-
-    fn put(&self, key: &str, value: &JsValue) {
-        self.0.unchecked_ref::<Properties>().set(&key.into(), value);
-    }
-}
-
-impl AsRef<JsValue> for Record {
-    fn as_ref(&self) -> &JsValue {
-        &self.0
-    }
 }

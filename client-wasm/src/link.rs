@@ -3,7 +3,7 @@
 use crate::{
     driver::{Client, channel_id},
     errors,
-    frames::MSG,
+    frames::{Event, MSG, integer},
     js,
     page::Page,
 };
@@ -72,7 +72,7 @@ impl Link {
     }
 
     /// A message that holds JSON other than `null`, `false`, 0 and an empty string: the numbers of its tag and of its
-    /// channel, 0 being none, whether it has an id, its event and its data.
+    /// channel, 0 being none, whether it has an id, its event, its data, and its offset and the one before it or NaN.
     #[allow(clippy::too_many_arguments)]
     pub fn frame(
         &self,
@@ -81,13 +81,18 @@ impl Link {
         tag: u32,
         channel: u32,
         id: bool,
-        event: &JsValue,
+        name: &JsValue,
         data: &JsValue,
+        offset: f64,
+        previous: f64,
     ) {
         let socket = SocketId(socket);
-        if let Some(client) = self.client()
-            && !(id && tag == MSG && client.deliver(socket, channel_id(channel), event, data))
-        {
+        let Some(client) = self.client() else { return };
+        let event = || {
+            let [offset, previous] = [offset, previous].map(integer);
+            Event { frame, channel: channel_id(channel), name, data, offset, previous }
+        };
+        if !(id && tag == MSG && client.deliver(socket, &event())) {
             client.receive(socket, frame);
         }
     }

@@ -15,6 +15,9 @@ pub(crate) struct Listeners {
     closed: Cell<bool>,
 }
 
+/// What the listeners to gaps are under: no frame can name it as its event, for JSON has no form for it.
+const GAP: f64 = f64::NAN;
+
 impl Listeners {
     pub(crate) fn new() -> Self {
         Self { events: Map::new(), every: Cell::new(false), closed: Cell::new(false) }
@@ -36,6 +39,16 @@ impl Listeners {
     pub(crate) fn add_to_every(&self, listener: &Function) -> Function {
         self.every.set(true);
         self.add(&self.events, listener)
+    }
+
+    /// Adds a listener to gaps.
+    pub(crate) fn add_to_gaps(&self, listener: &Function) -> Function {
+        self.add(&GAP.into(), listener)
+    }
+
+    /// Tells of a gap. What a listener throws goes to `report`.
+    pub(crate) fn emit_gap(&self, gap: &JsValue, report: &dyn Fn(&JsValue)) {
+        report_all(js::call(&self.events, &GAP.into(), gap), report);
     }
 
     /// No listener is called from here on.

@@ -2,8 +2,8 @@
 
 /**
  * A listener for a socket. A text that holds JSON goes to `link.frame`: with the numbers that the maps `tags` and
- * `channels` have for its `t` and `c`, or 0, with whether `i` is a string, and with `e` and `d`. Whatever else there
- * is goes to `link.event`.
+ * `channels` have for its `t` and `c`, or 0, with whether `i` is a string, with `e` and `d`, and with `o` and `p`, or
+ * NaN when they are no numbers. Whatever else there is goes to `link.event`.
  */
 export function listener(link, socket, tags, channels) {
   return (event) => {
@@ -13,10 +13,14 @@ export function listener(link, socket, tags, channels) {
       if (typeof data == 'string') frame = JSON.parse(data)
     } catch {}
     if (frame) {
-      const { t, c, e, d, i } = frame
-      link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d)
+      const { t, c, e, d, i, o, p } = frame
+      link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d, number(o), number(p))
     } else link.event(socket, event)
   }
+}
+
+function number(value) {
+  return typeof value == 'number' ? value : NaN
 }
 
 /**
@@ -38,6 +42,40 @@ export function call(sets, key, word, another) {
     }
   }
   return thrown
+}
+
+/** Whether `word` is in the set; if not, it goes in, and the oldest of more than `limit` goes out. */
+export function repeated(set, word, limit) {
+  if (set.has(word)) return true
+  set.add(word)
+  if (set.size > limit) set.delete(set.values().next().value)
+  return false
+}
+
+/** An object with these values under these names, between which is a space. What is `undefined` is left out. */
+export function record(names, ...values) {
+  const object = {}
+  names.split(' ').forEach((name, index) => {
+    if (values[index] !== undefined) object[name] = values[index]
+  })
+  return object
+}
+
+/** What the objects in a list have under `keys`, under `names`; `null` where there is nothing. */
+export function renamed(list, keys, names) {
+  return (Array.isArray(list) ? list : [])
+    .filter((each) => each && typeof each == 'object')
+    .map((each) => record(names, ...keys.split(' ').map((key) => each[key] ?? null)))
+}
+
+/** The JSON text of an object that has the properties of two, neither of which is empty. */
+export function join(text, another) {
+  return text.slice(0, -1) + ',' + another.slice(1)
+}
+
+/** A word that no other client has. */
+export function unique() {
+  return Date.now().toString(36) + Math.random().toString(36).slice(2) + '-'
 }
 
 /** Empties every set of `sets`, and `sets`. */
