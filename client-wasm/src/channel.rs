@@ -6,7 +6,7 @@ use crate::{
     frames::Publish,
     js,
     listeners::Listeners,
-    promise::{Deferred, Ready, settle},
+    promise::{Deferred, Ready},
     settings,
 };
 use js_sys::{Function, JsString, Object, Promise, Set, WeakRef};
@@ -122,7 +122,8 @@ impl BroadcastChannel {
         let event = errors::name("event", event)?;
         let handler = errors::function("handler", handler)?;
         let listeners = &self.channel.listeners;
-        Ok(if event == *"*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
+        let every = JsString::from("*");
+        Ok(if event == every { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
     }
 
     /// Publishes an event. The promise tells what became of it and is never rejected.
@@ -144,16 +145,15 @@ impl BroadcastChannel {
     /// `disconnected`, `unsupported` or `no-history`.
     pub fn history(&self, options: JsValue) -> Result<Promise, JsValue> {
         let page = settings::page(&options)?;
-        let deferred = Deferred::new();
-        let promise = deferred.promise.clone();
-        match self.channel_state() {
-            Some(ChannelState::Denied) if page.until_attach => {
-                settle(&deferred.reject, &self.channel.denied_error());
+        Ok(match self.channel_state() {
+            Some(ChannelState::Denied) if page.until_attach => Promise::reject(&self.channel.denied_error()),
+            Some(_) => {
+                let Deferred { promise, resolve, .. } = Deferred::new();
+                self.client.history(&self.channel, page, &resolve);
+                promise
             }
-            Some(_) => self.client.history(&self.channel, page, deferred),
-            None => settle(&deferred.reject, &left_error(reason::LEFT)),
-        }
-        Ok(promise)
+            None => Promise::reject(&left_error(reason::LEFT)),
+        })
     }
 
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the

@@ -3,25 +3,25 @@
 use crate::{
     channel::Channel,
     errors,
-    frames::{Frames, Publish, integer},
-    js::{self, Numbers, Record},
+    frames::{Event, Frames, Publish},
+    js::{self, Numbers},
     link::Anchor,
     listeners::Listeners,
     page::Page,
-    promise::{Deferred, Ready, settle},
+    promise::{Ready, settle},
     settings::Settings,
     socket::Socket,
 };
-use js_sys::{Date, Function, JsString, Map, Math};
+use js_sys::{Date, Function, JsString, Map, Math, Promise};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 use tidings_client_core::{
     Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, SocketId,
     State, reason,
 };
-use tidings_protocol::{Position, Tag};
+use tidings_protocol::Position;
 use wasm_bindgen::prelude::*;
 
 pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
@@ -34,9 +34,9 @@ pub(crate) struct Client {
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
     /// From a channel's name to its number plus 1, for as long as the core knows the channel.
-    names: Numbers,
+    pub(crate) names: Numbers,
     /// Who waits for pages of history, by the number of the request.
-    pages: RefCell<Vec<(u64, Deferred)>>,
+    pages: Map,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
     inner: RefCell<Inner>,
@@ -88,7 +88,7 @@ impl Client {
             listeners: Listeners::new(),
             ready: Ready::default(),
             names: Map::new().unchecked_into(),
-            pages: RefCell::default(),
+            pages: Map::new(),
             driving: Cell::new(false),
             inner: RefCell::new(Inner {
                 core: Core::new(options, Math::random),
@@ -100,9 +100,14 @@ impl Client {
         })
     }
 
+    /// Nobody has it at this moment. A panic with a message would cost hundreds of bytes.
+    fn inner(&self) -> RefMut<'_, Inner> {
+        self.inner.try_borrow_mut().unwrap_or_else(|_| std::process::abort())
+    }
+
     /// Tells the core something.
     fn tell<R>(&self, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         let now = inner.now();
         input(&mut inner.core, now)
     }
@@ -115,7 +120,7 @@ impl Client {
 
     /// Asks the core something.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&ClientCore) -> R) -> R {
-        question(&self.inner.borrow().core)
+        question(&self.inner().core)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -132,7 +137,7 @@ impl Client {
             core.connect(now);
         });
         self.link.hold(self);
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         if inner.page.is_none() {
             inner.page = Page::listen(self.link.caller("page"));
         }
@@ -161,7 +166,7 @@ impl Client {
     }
 
     pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
-        self.names.number(name).checked_sub(1).map(ChannelId)
+        channel_id(self.names.number(name))
     }
 
     /// The state of a channel that was not left.
@@ -171,55 +176,45 @@ impl Client {
     }
 
     /// Asks for a page of history.
-    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, deferred: Deferred) {
+    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, resolve: &Function) {
         if let Some(id) = self.find(&channel.name) {
             let request = self.tell(|core, _| core.history(id, page));
-            self.pages.borrow_mut().push((request, deferred));
+            self.pages.set(&(request as f64).into(), resolve);
             self.drive();
         }
     }
 
-    /// A frame was received, with what is under its keys `t`, `c`, `e`, `d` and `i`, and `o` and `p`. An event is
-    /// handed to its listeners without a detour, unless it has to wait until others have been.
-    pub(crate) fn frame(
-        self: &Rc<Self>,
-        socket: SocketId,
-        frame: &JsValue,
-        fields: [&JsValue; 5],
-        offsets: [f64; 2],
-    ) {
-        let [t, name, event, data, id] = fields;
-        if self.frames.tag(t) != Some(Tag::Msg) || self.driving.get() || !id.is_string() {
-            return self.receive(socket, frame);
+    /// Hands an event that was received to its listeners, without a detour through the effects. False when it has to
+    /// wait until others have been carried out.
+    pub(crate) fn deliver(self: &Rc<Self>, socket: SocketId, event: &Event<'_>) -> bool {
+        if self.driving.get() {
+            return false;
         }
-        let [offset, previous] = offsets.map(integer);
-        let message = self.tell(|core, now| {
-            let (channel, arrival) = core.message(now, socket, self.find(name), offset, previous)?;
-            Some((channel.clone(), arrival))
-        });
+        let message = {
+            let core = &mut self.inner().core;
+            let message = core.message(socket, event.channel, event.offset, event.previous);
+            message.map(|(channel, arrival)| (channel.clone(), arrival))
+        };
         if let Some((channel, arrival)) = message {
             self.driving.set(true);
             if arrival == Arrival::AfterGap {
                 self.gap(&channel, &reason::HOLE.into());
             }
-            let data = if data.is_undefined() { &JsValue::NULL } else { data };
-            self.deliver(&channel, event, data, (arrival == Arrival::Unplaced).then_some(id));
+            let data = if event.data.is_undefined() { &JsValue::NULL } else { event.data };
+            let repeated = arrival == Arrival::Unplaced && channel.knows(&self.frames.id(event.frame));
+            if !repeated {
+                channel.listeners.emit(event.name, data, &|exception| self.report(exception));
+            }
             self.driving.set(false);
         }
         self.drive();
-    }
-
-    /// With `id` only when no event with it has come.
-    fn deliver(&self, channel: &Channel, event: &JsValue, data: &JsValue, id: Option<&JsValue>) {
-        if !id.is_some_and(|id| channel.knows(id)) {
-            channel.listeners.emit(event, data, |exception| self.report(exception));
-        }
+        true
     }
 
     fn gap(&self, channel: &Channel, why: &JsValue) {
-        let gap = Record::new().with("channel", &channel.name).with("why", why);
-        channel.listeners.emit_gap(gap.as_ref(), |exception| self.report(exception));
-        self.emit("gap", gap);
+        let gap = js::record("channel why", &channel.name, why, NOTHING);
+        channel.listeners.emit_gap(&gap, &|exception| self.report(exception));
+        self.emit("gap", &gap);
     }
 
     /// Something was received that may be a frame.
@@ -229,12 +224,12 @@ impl Client {
     }
 
     pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) {
-        self.inner.borrow_mut().socket = None;
+        self.inner().socket = None;
         self.act(|core, now| core.closed(now, socket, closed));
     }
 
     pub(crate) fn fire(self: &Rc<Self>) {
-        let timer = self.inner.borrow_mut().timer.take();
+        let timer = self.inner().timer.take();
         if let Some((due, _)) = timer {
             self.act(|core, now| core.timer(now, due));
         }
@@ -253,10 +248,9 @@ impl Client {
         }
     }
 
-    fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
-        let data = data.as_ref();
+    fn emit(&self, event: &'static str, data: &JsValue) {
         self.log("debug", event, data);
-        self.listeners.emit(&event.into(), data, |exception| self.report(exception));
+        self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
     }
 
     fn drive(self: &Rc<Self>) {
@@ -264,51 +258,53 @@ impl Client {
             return;
         }
         loop {
-            let effect = self.inner.borrow_mut().core.poll();
+            let effect = self.inner().core.poll();
             match effect {
                 Some(effect) => self.perform(effect),
                 None => break,
             }
         }
         self.driving.set(false);
-        self.inner.borrow_mut().set_timer(&self.link);
+        let mut inner = self.inner();
+        inner.set_timer(&self.link);
+        // Before it is connected, only a publish that waits has a timer.
+        if inner.core.state() == State::Idle {
+            if inner.timer.is_some() { self.link.hold(self) } else { self.link.let_go() }
+        }
     }
 
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
-            Effect::Deliver { channel, event, data, id } => {
-                self.deliver(&channel, &event, &data, id.as_ref().map(AsRef::as_ref));
+            Effect::Deliver { channel, id: Some(id), .. } if channel.knows(&id) => {}
+            Effect::Deliver { channel, event, data, .. } => {
+                channel.listeners.emit(&event, &data, &|exception| self.report(exception));
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Acknowledged { frame, id, offset } => {
-                let mut outcome = Record::new().with("ok", true).with("id", id);
-                if let Some(offset) = offset {
-                    outcome = outcome.with("offset", offset as f64);
-                }
-                settle(&frame.resolve, outcome.as_ref());
+                let offset = offset.map(|offset| offset as f64).into();
+                settle(&frame.resolve, &js::record("ok id offset", &JsValue::TRUE, &id, &offset));
             }
             Effect::Dropped { frame, reason } => {
-                let outcome = Record::new().with("ok", false).with("reason", reason);
-                settle(&frame.resolve, outcome.as_ref());
+                settle(&frame.resolve, &js::record("ok reason", &JsValue::FALSE, &reason, NOTHING));
             }
             Effect::History { request, page } => self.settle_page(request, page),
             Effect::Gap { channel, why } => self.gap(&channel, &why),
-            Effect::Drain { after_ms } => self.emit("drain", Record::new().with("afterMs", after_ms as f64)),
+            Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", &(after_ms as f64).into())),
             Effect::Connect { socket } => match Socket::open(self, socket) {
-                Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
+                Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
                     self.tell(|core, now| core.failed(now, socket, errors::message(&exception)));
                 }
             },
             Effect::Close { code, reason } => {
-                let socket = self.inner.borrow_mut().socket.take();
+                let socket = self.inner().socket.take();
                 if let Some(socket) = socket {
                     socket.close(code, reason);
                 }
             }
             Effect::Subscribed(channel) => {
                 channel.ready.resolve();
-                self.emit("subscribed", Record::new().with("channel", &channel.name));
+                self.emit("subscribed", &one("channel", &channel.name));
             }
             Effect::Denied { channel, reason } => channel.deny(reason),
             Effect::Forget(channel) => {
@@ -319,26 +315,22 @@ impl Client {
                 if to == State::Closed && self.state() == to {
                     self.let_go();
                 }
-                self.emit("state", Record::new().with("from", state_name(from)).with("to", state_name(to)));
+                let [from, to] = [from, to].map(|state| state_name(state).into());
+                self.emit("state", &js::record("from to", &from, &to, NOTHING));
             }
             Effect::Opened => {
                 self.ready.resolve();
-                self.emit("open", JsValue::UNDEFINED);
+                self.emit("open", NOTHING);
             }
-            Effect::Closed(Closed { code, reason, clean }) => self.emit(
-                "close",
-                Record::new().with("code", code).with("reason", reason).with("wasClean", clean),
-            ),
+            Effect::Closed(Closed { code, reason, clean }) => {
+                self.emit("close", &js::record("code reason wasClean", &code.into(), &reason, &clean.into()));
+            }
             Effect::Reconnecting { attempt, delay_ms } => self.emit(
                 "reconnecting",
-                Record::new().with("attempt", attempt).with("delayMs", delay_ms as f64),
+                &js::record("attempt delayMs", &attempt.into(), &(delay_ms as f64).into(), NOTHING),
             ),
             Effect::Error { channel, reason } => {
-                let mut error = Record::new();
-                if let Some(channel) = channel {
-                    error = error.with("channel", channel);
-                }
-                self.emit("error", error.with("reason", reason));
+                self.emit("error", &js::record("channel reason", &channel.into(), &reason, NOTHING));
             }
             _ => {}
         }
@@ -346,41 +338,43 @@ impl Client {
 
     fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
-        let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
+        let socket = self.inner().socket.as_ref().map(Socket::handle);
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
             self.tell(|core, now| core.unsent(now, &frame));
         } else if let Outgoing::Publish { frame, request: None } = frame {
-            settle(&frame.resolve, Record::new().with("ok", true).as_ref());
+            settle(&frame.resolve, &one("ok", &JsValue::TRUE));
         }
     }
 
     fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
-        let place = self.pages.borrow().iter().position(|(number, _)| *number == request);
-        let Some(place) = place else { return };
-        let (_, deferred) = self.pages.borrow_mut().swap_remove(place);
-        match page {
+        let request = (request as f64).into();
+        let resolve = self.pages.get(&request);
+        self.pages.delete(&request);
+        let page = match page {
             Ok((Position { epoch, offset }, events)) => {
-                let page = Record::new()
-                    .with("events", self.frames.events(&events))
-                    .with("epoch", epoch)
-                    .with("offset", offset as f64);
-                settle(&deferred.resolve, page.as_ref());
+                let events = js::renamed(&events, "e d i o", "event data id offset");
+                js::record("events epoch offset", &events, &epoch, &(offset as f64).into())
             }
-            Err(reason) => {
-                settle(&deferred.reject, &errors::failure(&reason, "there is no page of history"));
-            }
-        }
+            Err(reason) => Promise::reject(&errors::failure(&reason, "there is no page of history")).into(),
+        };
+        settle(resolve.unchecked_ref(), &page);
     }
 
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
     fn let_go(&self) {
         self.link.let_go();
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         inner.page = None;
         inner.timer = None;
         self.ready.reject(closed_error);
         inner.core.channels().for_each(|channel| channel.ready.reject(closed_error));
     }
+}
+
+const NOTHING: &JsValue = &JsValue::UNDEFINED;
+
+fn one(name: &str, value: &JsValue) -> JsValue {
+    js::record(name, value, NOTHING, NOTHING)
 }
 
 fn call_logger(logger: &JsValue, level: &str, message: &str, detail: &JsValue) -> bool {
@@ -406,4 +400,9 @@ pub(crate) const fn state_name(state: State) -> &'static str {
         State::Open => "open",
         State::Closed => "closed",
     }
+}
+
+/// The channel with this number in [`Client::names`].
+pub(crate) fn channel_id(number: u32) -> Option<ChannelId> {
+    number.checked_sub(1).map(ChannelId)
 }

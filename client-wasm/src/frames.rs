@@ -3,25 +3,52 @@
 use crate::{
     channel::Channel,
     errors,
-    js::{self, Numbers, Properties, Record},
+    js::{self, Numbers, Properties},
 };
-use js_sys::{Array, Function, JsString, Map, Object};
+use js_sys::{Function, JsString, Map, Object};
 use std::rc::Rc;
-use tidings_client_core::{Outgoing, Weight};
+use tidings_client_core::{ChannelId, Outgoing, Weight};
 use tidings_protocol::{Fields, Key, MAX_INTEGER, Position, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
 
-/// The frames that the core acts on. Others are dropped before they are read.
-const HANDLED: [Tag; 10] =
-    [Tag::Welcome, Tag::Ok, Tag::Err, Tag::Msg, Tag::Ping, Tag::Gap, Tag::Pos, Tag::Ack, Tag::Bye, Tag::Hist];
+/// The frames that the core acts on, numbered from 1. Others are dropped before they are read, and no code for
+/// reading them is compiled.
+const fn handled(number: u32) -> Option<Tag> {
+    Some(match number {
+        MSG => Tag::Msg,
+        2 => Tag::Welcome,
+        3 => Tag::Ok,
+        4 => Tag::Err,
+        5 => Tag::Ping,
+        6 => Tag::Gap,
+        7 => Tag::Pos,
+        8 => Tag::Ack,
+        9 => Tag::Bye,
+        10 => Tag::Hist,
+        _ => return None,
+    })
+}
+
+/// The number of the tag of an event.
+pub(crate) const MSG: u32 = 1;
 
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
     keys: [JsValue; Key::ALL.len()],
-    /// From a tag's text to its place in [`HANDLED`], the first being 1.
-    tags: Numbers,
+    /// From a tag's text to its number in [`handled`].
+    pub(crate) tags: Numbers,
     /// The beginning of this client's idempotency keys; the number of the request follows.
     key: JsString,
+}
+
+/// An event as it was received.
+pub(crate) struct Event<'a> {
+    pub(crate) frame: &'a JsValue,
+    pub(crate) channel: Option<ChannelId>,
+    pub(crate) name: &'a JsValue,
+    pub(crate) data: &'a JsValue,
+    pub(crate) offset: Option<u64>,
+    pub(crate) previous: Option<u64>,
 }
 
 /// A publish that is ready to be sent.
@@ -35,23 +62,23 @@ pub(crate) struct Publish {
 
 impl Weight for Publish {
     fn bytes(&self) -> usize {
-        String::from(&self.text).len()
+        js::bytes(&self.text) as usize
     }
 }
 
 impl Frames {
     pub(crate) fn new() -> Self {
         let tags = Map::new();
-        for (index, tag) in HANDLED.iter().enumerate() {
-            tags.set(&tag.as_str().into(), &(index as u32 + 1).into());
+        for (number, tag) in (MSG..).map_while(|number| Some((number, handled(number)?))) {
+            tags.set(&tag.as_str().into(), &number.into());
         }
         let tags = tags.unchecked_into();
         Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags, key: js::unique() }
     }
 
-    /// The tag that `t` is, when it is one that the core acts on.
-    pub(crate) fn tag(&self, t: &JsValue) -> Option<Tag> {
-        HANDLED.get(self.tags.number(t).checked_sub(1)? as usize).copied()
+    /// The id of an event.
+    pub(crate) fn id(&self, frame: &JsValue) -> JsValue {
+        frame.unchecked_ref::<Properties>().get(&self.keys[Key::EventId as usize])
     }
 
     /// Reads what a message held; `None` when it is no frame that the protocol knows.
@@ -118,25 +145,6 @@ impl Frames {
         // A name is a string, and JSON has a form for each.
         written.unwrap_or_default()
     }
-
-    /// The events of a page of history, as the application gets them.
-    pub(crate) fn events(&self, page: &JsValue) -> Array {
-        let events = Array::new();
-        if Array::is_array(page) {
-            for event in page.unchecked_ref::<Array>().iter() {
-                if let Some(event) = Frame::new(event, self) {
-                    let data = event.value(Key::Data).unwrap_or(JsValue::NULL);
-                    let event = Record::new()
-                        .with("event", event.get(Key::Event))
-                        .with("data", data)
-                        .with("id", event.get(Key::EventId))
-                        .with("offset", event.get(Key::Offset));
-                    events.push(event.as_ref());
-                }
-            }
-        }
-        events
-    }
 }
 
 /// A field that is left out.
@@ -172,7 +180,8 @@ impl Fields for Frame<'_> {
     type Value = JsValue;
 
     fn tag(&self) -> Option<Tag> {
-        self.frames.tag(&self.get(Key::Tag))
+        let number = self.frames.tags.number(&self.get(Key::Tag));
+        handled(number)
     }
 
     fn text(&self, key: Key) -> Option<JsString> {

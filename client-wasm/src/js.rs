@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
     /// A listener for a socket that tells a link of what it hears.
-    pub(crate) fn listener(link: &JsValue, socket: u32) -> Function;
+    pub(crate) fn listener(link: &JsValue, socket: u32, tags: &Numbers, channels: &Numbers) -> Function;
 
     /// Calls the functions in the set under `key`. Returns what they threw.
     pub(crate) fn call(sets: &Map, key: &JsValue, word: &JsValue) -> Option<Array>;
@@ -15,8 +15,20 @@ extern "C" {
     #[wasm_bindgen(js_name = call)]
     pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
 
+    /// How long a text is in UTF-8.
+    pub(crate) fn bytes(text: &JsString) -> u32;
+
+    /// `{ promise, resolve, reject }`.
+    pub(crate) fn deferred() -> Properties;
+
     /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
     pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
+
+    /// An object with up to three properties; `names` has a space between two. What is `undefined` is left out.
+    pub(crate) fn record(names: &str, first: &JsValue, second: &JsValue, third: &JsValue) -> JsValue;
+
+    /// What the objects in a list have under `keys`, under `names`; `null` where there is nothing.
+    pub(crate) fn renamed(list: &JsValue, keys: &str, names: &str) -> JsValue;
 
     /// The JSON text of an object that has the properties of two.
     pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
@@ -106,31 +118,14 @@ pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
     }
 }
 
+/// Whether `object[key]` is this text.
+pub(crate) fn is(object: &JsValue, key: &str, text: &str) -> bool {
+    // Compared in JavaScript: no text is copied into linear memory.
+    let text = JsValue::from(text);
+    property(object, key) == text
+}
+
 /// A method of an object, bound to it and to its first argument.
 pub(crate) fn method(object: &JsValue, name: &str, argument: &JsValue) -> Function {
     property(object, name).unchecked_into::<Callable>().bind(object, argument)
-}
-
-/// A new object, made property by property.
-pub(crate) struct Record(JsValue);
-
-impl Record {
-    pub(crate) fn new() -> Self {
-        Self(js_sys::Object::new().into())
-    }
-
-    pub(crate) fn with(self, key: &str, value: impl Into<JsValue>) -> Self {
-        self.put(key, &value.into());
-        self
-    }
-
-    fn put(&self, key: &str, value: &JsValue) {
-        self.0.unchecked_ref::<Properties>().set(&key.into(), value);
-    }
-}
-
-impl AsRef<JsValue> for Record {
-    fn as_ref(&self) -> &JsValue {
-        &self.0
-    }
 }

@@ -1,6 +1,12 @@
 //! What sockets, timers and the page call.
 
-use crate::{driver::Client, errors, js, page::Page};
+use crate::{
+    driver::{Client, channel_id},
+    errors,
+    frames::{Event, MSG, integer},
+    js,
+    page::Page,
+};
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -40,11 +46,10 @@ impl Anchor {
 pub struct Link(Held);
 
 impl Link {
-    fn tell(&self, act: impl FnOnce(&Rc<Client>)) {
-        if let Some(client) = self.0.take() {
-            self.0.set(Some(client.clone()));
-            act(&client);
-        }
+    fn client(&self) -> Option<Rc<Client>> {
+        let client = self.0.take();
+        self.0.set(client.clone());
+        client
     }
 }
 
@@ -52,57 +57,61 @@ impl Link {
 impl Link {
     /// The timer fired.
     pub fn fire(&self) {
-        self.tell(Client::fire);
+        if let Some(client) = self.client() {
+            client.fire();
+        }
     }
 
     /// The page has changed.
     pub fn page(&self, _: &JsValue, event: &JsValue) {
-        if let Some(change) = Page::change(event) {
-            self.tell(|client| client.act(|core, now| core.page(now, change)));
+        if let Some(change) = Page::change(event)
+            && let Some(client) = self.client()
+        {
+            client.act(|core, now| core.page(now, change));
         }
     }
 
-    /// A message with a JSON value other than `null`, `false`, 0 and an empty string, and what it holds under some keys.
+    /// A message that holds JSON other than `null`, `false`, 0 and an empty string: the numbers of its tag and of its
+    /// channel, 0 being none, whether it has an id, its event, its data, and its offset and the one before it or NaN.
     #[allow(clippy::too_many_arguments)]
     pub fn frame(
         &self,
         socket: u32,
         frame: &JsValue,
-        t: &JsValue,
-        c: &JsValue,
-        e: &JsValue,
-        d: &JsValue,
-        i: &JsValue,
-        o: f64,
-        p: f64,
+        tag: u32,
+        channel: u32,
+        id: bool,
+        name: &JsValue,
+        data: &JsValue,
+        offset: f64,
+        previous: f64,
     ) {
-        self.tell(|client| client.frame(SocketId(socket), frame, [t, c, e, d, i], [o, p]));
+        let socket = SocketId(socket);
+        let Some(client) = self.client() else { return };
+        let event = || {
+            let [offset, previous] = [offset, previous].map(integer);
+            Event { frame, channel: channel_id(channel), name, data, offset, previous }
+        };
+        if !(id && tag == MSG && client.deliver(socket, &event())) {
+            client.receive(socket, frame);
+        }
     }
 
     /// Any other event of a socket: a message is what has data, and an error is followed by a close.
     pub fn event(&self, socket: u32, event: &JsValue) {
         let socket = SocketId(socket);
-        self.tell(|client| {
-            if !client.ask(|core| core.has(socket)) {
-                return;
-            }
-            if !js::property(event, "data").is_undefined() {
-                return client.receive(socket, &JsValue::UNDEFINED);
-            }
-            match js::property(event, "type").as_string().as_deref() {
-                Some("message") => client.receive(socket, &JsValue::UNDEFINED),
-                Some("error") => {
-                    client.log("warn", "the socket failed", event);
-                }
-                _ => {
-                    let closed = Closed {
-                        code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
-                        reason: errors::text(js::property(event, "reason")),
-                        clean: js::property(event, "wasClean").is_truthy(),
-                    };
-                    client.closed(socket, closed);
-                }
-            }
-        });
+        let Some(client) = self.client().filter(|client| client.ask(|core| core.has(socket))) else { return };
+        if js::is(event, "type", "message") || !js::property(event, "data").is_undefined() {
+            client.receive(socket, &JsValue::UNDEFINED);
+        } else if js::is(event, "type", "error") {
+            client.log("warn", "the socket failed", event);
+        } else {
+            let closed = Closed {
+                code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+                reason: errors::text(js::property(event, "reason")),
+                clean: js::property(event, "wasClean").is_truthy(),
+            };
+            client.closed(socket, closed);
+        }
     }
 }

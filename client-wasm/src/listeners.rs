@@ -47,11 +47,8 @@ impl Listeners {
     }
 
     /// Tells of a gap. What a listener throws goes to `report`.
-    pub(crate) fn emit_gap(&self, gap: &JsValue, report: impl Fn(&JsValue)) {
-        js::call(&self.events, &GAP.into(), gap)
-            .into_iter()
-            .flatten()
-            .for_each(|exception| report(&exception));
+    pub(crate) fn emit_gap(&self, gap: &JsValue, report: &dyn Fn(&JsValue)) {
+        report_all(js::call(&self.events, &GAP.into(), gap), report);
     }
 
     /// No listener is called from here on.
@@ -66,15 +63,18 @@ impl Listeners {
 
     /// Hands `data` to the listeners of `event`, and event and data to those of every event, when the event has a
     /// name. What they throw goes to `report`.
-    pub(crate) fn emit(&self, event: &JsValue, data: &JsValue, report: impl Fn(&JsValue)) {
-        let report = |thrown: Option<Array>| {
-            for exception in thrown.into_iter().flatten() {
-                report(&exception);
-            }
-        };
-        report(js::call(&self.events, event, data));
+    pub(crate) fn emit(&self, event: &JsValue, data: &JsValue, report: &dyn Fn(&JsValue)) {
+        report_all(js::call(&self.events, event, data), report);
         if self.every.get() && event.is_string() && event.is_truthy() {
-            report(js::call_with(&self.events, &self.events, event, data));
+            report_all(js::call_with(&self.events, &self.events, event, data), report);
+        }
+    }
+}
+
+fn report_all(thrown: Option<Array>, report: &dyn Fn(&JsValue)) {
+    if let Some(thrown) = thrown {
+        for index in 0..thrown.length() {
+            report(&thrown.get(index));
         }
     }
 }

@@ -37,14 +37,14 @@ impl Page {
 
     /// What an event says about the page.
     pub(crate) fn change(event: &JsValue) -> Option<PageChange> {
-        let event_type = js::property(event, "type").as_string().unwrap_or_default();
-        Some(match event_type.as_str() {
-            "visibilitychange" => visibility(),
+        if js::is(event, "type", "visibilitychange") {
+            Some(visibility())
+        } else if js::is(event, "type", "pageshow") {
             // A page that is shown for the first time has just connected.
-            "pageshow" if js::property(event, "persisted").is_falsy() => return None,
-            "pageshow" => PageChange::Restored,
-            _ => network(),
-        })
+            js::property(event, "persisted").is_truthy().then_some(PageChange::Restored)
+        } else {
+            Some(network())
+        }
     }
 
     /// `None` where nothing reports such things, as in Node.js.

@@ -97,13 +97,13 @@ fn url(given: JsValue) -> Result<JsValue, JsValue> {
     if given.is_string()
         && let Ok(url) = Url::new(&given, &page)
     {
-        let scheme = js::property(&url, "protocol").as_string().unwrap_or_default();
-        if scheme.starts_with("http") {
-            let secure = scheme == "https:";
-            url.unchecked_ref::<Properties>()
-                .set(&"protocol".into(), &if secure { "wss:" } else { "ws:" }.into());
+        for [http, ws] in [["http:", "ws:"], ["https:", "wss:"]] {
+            if js::is(&url, "protocol", http) {
+                url.unchecked_ref::<Properties>().set(&"protocol".into(), &ws.into());
+            }
         }
-        if (scheme.starts_with("http") || scheme.starts_with("ws")) && js::property(&url, "hash").is_falsy() {
+        let scheme = js::is(&url, "protocol", "ws:") || js::is(&url, "protocol", "wss:");
+        if scheme && js::property(&url, "hash").is_falsy() {
             return Ok(js::property(&url, "href"));
         }
     }

@@ -24,7 +24,7 @@ impl Socket {
         };
         // The listener belongs to the socket and is collected with it, so that one without `removeEventListener`
         // will do.
-        let listener = js::listener(&client.link.object, id.0);
+        let listener = js::listener(&client.link.object, id.0, &client.frames.tags, &client.names);
         for event in ["message", "close", "error"] {
             let target: &EventTarget = socket.unchecked_ref();
             target.add_event_listener_with_callback(event, &listener)?;

@@ -65,27 +65,24 @@ impl Names {
             "the glue has {imports} of {} imports of the wasm",
             self.imports.len()
         );
-        let object = entry(&short, MODULE)?;
-        let mut table = format!("...{object}");
-        let mut rest = short.replace(&format!("\"{MODULE}\": {object},"), "");
+        let mut table = format!("...{}", object(&short, MODULE)?);
         for [module, long, name] in &self.direct {
-            let object = entry(&short, module)?;
-            table.push_str(&format!(", {name}: {object}.{long}"));
-            rest = rest.replace(&format!("\"{module}\": {object},"), "");
+            table.push_str(&format!(", {name}: {}.{long}", object(&short, module)?));
         }
+        let listed = |line: &&str| !line.trim_start().starts_with("\"./");
+        let rest: String = short.split_inclusive('\n').filter(listed).collect();
         let modules = "return {\n        __proto__: null,";
         ensure!(rest.matches(modules).count() == 1, "the glue has another table of modules");
         Ok(rest.replace(modules, &format!("{modules} \"{SHORT_MODULE}\": {{ {table} }},")))
     }
 }
 
-/// The object that the glue's table of modules has for `module`.
-fn entry(glue: &str, module: &str) -> Result<String> {
-    let name = format!("\"{module}\": ");
-    let mut found = glue.split(&name).skip(1);
-    let object = found.next().and_then(|tail| tail.split(',').next());
-    ensure!(found.next().is_none(), "the glue names {module} more than once");
-    object.map(str::to_owned).with_context(|| format!("the glue does not name {module}"))
+/// The object that the glue's table of modules has for `module`, or the first of several that are the same.
+fn object<'a>(glue: &'a str, module: &str) -> Result<&'a str> {
+    let (_, rest) = glue
+        .split_once(&format!("\"{module}\": "))
+        .with_context(|| format!("the glue's table of modules lacks {module}"))?;
+    Ok(rest.split(',').next().unwrap_or_default())
 }
 
 fn entries<const N: usize>(map: &Value, kind: &str) -> Vec<[String; N]>
@@ -126,8 +123,6 @@ mod tests {
             { a: function() {}, b: function() {} }
     return {
         __proto__: null, "a": { ...import0, e: import1.clear },
-        
-        
     };"#;
         assert_eq!(Names::read(PRINTED).unwrap().shorten(glue).unwrap(), short);
     }

@@ -64,7 +64,7 @@ pub struct Core<C, T, V, P> {
     settle: u64,
 }
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Clone + Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
     /// A client that was never connected. `random` gives numbers from 0 up to but not including 1.
     pub fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
         Self {
@@ -219,25 +219,30 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Clone + Wei
 
     /// An event was received on a channel, with its offset and the one before it when it has them. Gives the channel
     /// when there is one to deliver it to; an event that is delivered at once, before the next [`Core::poll`], needs no
-    /// effect.
+    /// effect. It is not told the time, which takes longer to read than all of this.
     pub fn message(
         &mut self,
-        now: u64,
         socket: SocketId,
         channel: Option<ChannelId>,
         offset: Option<u64>,
         previous: Option<u64>,
     ) -> Option<(&C, Arrival)> {
         match &mut self.phase {
-            Phase::Open(open) if socket == self.socket => {
-                open.liveness.hear(now);
-                if open.v2 {
-                    self.channels.event(channel?, offset, previous)
-                } else {
-                    Some((self.channels.get(channel?)?, Arrival::InOrder))
-                }
-            }
-            _ => None,
+            Phase::Open(open) if socket == self.socket => open.liveness.hear_untimed(),
+            _ => return None,
+        }
+        self.arrived(channel?, offset, previous)
+    }
+
+    fn arrived(
+        &mut self,
+        channel: ChannelId,
+        offset: Option<u64>,
+        previous: Option<u64>,
+    ) -> Option<(&C, Arrival)> {
+        match &self.phase {
+            Phase::Open(open) if open.v2 => self.channels.event(channel, offset, previous),
+            _ => Some((self.channels.get(channel)?, Arrival::InOrder)),
         }
     }
 
@@ -297,13 +302,14 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Clone + Wei
             self.wake(now, Doubt::Strong);
         }
         self.expire(now);
-        match &self.phase {
+        match &mut self.phase {
             Phase::Waiting { until: Some(until) } if *until <= now => self.open_socket(now),
             Phase::Connecting { until } if *until <= now => {
                 let next = if late { Next::AtOnce } else { Next::Backoff };
                 self.give_up_socket(now, CloseCode::Normal, reason::CONNECT_TIMEOUT, next);
             }
             Phase::Open(open) => {
+                open.liveness.time(now);
                 if let Some(silence) = open.liveness.silence(now) {
                     let next = if silence == Silence::Probe { Next::AtOnce } else { Next::Backoff };
                     let code = CloseCode::PingTimeout;
@@ -446,15 +452,16 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Clone + Wei
         let Phase::Open(open) = &mut self.phase else { return };
         let v2 = open.v2;
         match frame {
-            ServerFrame::Msg { channel, event, data, id, offset, previous } => {
-                let channel = find(&channel);
-                if let Some((channel, arrival)) = self.message(now, self.socket, channel, offset, previous) {
+            ServerFrame::Msg { channel, event, data, id: text, offset, previous } => {
+                if let Some(id) = find(&channel)
+                    && let Some((channel, arrival)) = self.arrived(id, offset, previous)
+                {
                     let channel = channel.clone();
                     if arrival == Arrival::AfterGap {
                         let why = reason::HOLE.into();
                         self.effects.push(Effect::Gap { channel: channel.clone(), why });
                     }
-                    let id = (arrival == Arrival::Unplaced).then_some(id);
+                    let id = (arrival == Arrival::Unplaced).then_some(text);
                     self.effects.push(Effect::Deliver { channel, event, data, id });
                 }
             }
@@ -478,7 +485,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Clone + Wei
                 self.effects.push(Effect::Error { channel: Some(name), reason: reason.clone() });
                 let publish = [refusal::PUBLISH_DENIED, refusal::PUBLISH_FAILED];
                 if let Some(id) = id
-                    && (v2 || !publish.into_iter().any(|text| reason == *text))
+                    && (v2 || !publish.into_iter().any(|text| reason == text.into()))
                     && let Some(channel) = self.answer(id, Answer::Err)
                 {
                     self.give_up_pages(Some(id), true, reason.clone());

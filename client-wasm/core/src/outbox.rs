@@ -25,11 +25,8 @@ struct Entry<P> {
     frame: P,
 }
 
-/// Is told of each frame that is given up, and why.
-type Dropped<'a, P> = &'a mut dyn FnMut(P, &'static str);
-
 impl<P> Entry<P> {
-    fn drop_into(self, reason: &'static str, dropped: Dropped<'_, P>) {
+    fn drop_into(self, reason: &'static str, dropped: &mut impl FnMut(P, &'static str)) {
         dropped(self.frame, if self.sent { reason::UNACKNOWLEDGED } else { reason });
     }
 }
@@ -42,14 +39,14 @@ impl<P> Entry<P> {
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {
     waiting: VecDeque<Entry<P>>,
-    in_flight: VecDeque<Entry<P>>,
+    in_flight: Vec<Entry<P>>,
     /// Of those that wait.
     bytes: usize,
 }
 
 impl<P: Clone + Weight> Outbox<P> {
     pub(crate) const fn new() -> Self {
-        Self { waiting: VecDeque::new(), in_flight: VecDeque::new(), bytes: 0 }
+        Self { waiting: VecDeque::new(), in_flight: Vec::new(), bytes: 0 }
     }
 
     /// Adds a frame that will be sent as soon as may be.
@@ -67,26 +64,33 @@ impl<P: Clone + Weight> Outbox<P> {
         }
         let entry = self.pop()?;
         let sent = (entry.number, entry.frame.clone());
-        self.in_flight.push_back(entry);
+        self.in_flight.push(entry);
         Some(sent)
     }
 
     /// Puts the frame that could not be sent back to where it came from.
     pub(crate) fn put_back(&mut self) {
-        if let Some(entry) = self.in_flight.pop_back() {
+        if let Some(entry) = self.in_flight.pop() {
             self.waiting.push_front(entry);
         }
     }
 
     /// The frame with this number was answered.
     pub(crate) fn answered(&mut self, number: u64) -> Option<P> {
-        let place = self.in_flight.iter().position(|entry| entry.number == number)?;
-        Some(self.in_flight.remove(place)?.frame)
+        let mut answered = None;
+        self.in_flight.retain(|entry| {
+            let other = entry.number != number;
+            if !other {
+                answered = Some(entry.frame.clone());
+            }
+            other
+        });
+        answered
     }
 
     /// The connection is gone, and what is in flight waits for another one, unless it needed no acknowledgement.
     pub(crate) fn reclaim(&mut self, acknowledged: bool) {
-        while let Some(mut entry) = self.in_flight.pop_back() {
+        while let Some(mut entry) = self.in_flight.pop() {
             if acknowledged {
                 entry.sent = true;
                 self.waiting.push_front(entry);
@@ -107,20 +111,20 @@ impl<P: Clone + Weight> Outbox<P> {
         now: u64,
         frame: P,
         options: &Options,
-        dropped: Dropped<'_, P>,
+        dropped: &mut impl FnMut(P, &'static str),
     ) {
         self.keep(Entry { number, since: now, bytes: 0, sent: false, frame }, options, dropped);
     }
 
     /// From here on every frame has to wait for a connection.
-    pub(crate) fn hold_all(&mut self, options: &Options, dropped: Dropped<'_, P>) {
+    pub(crate) fn hold_all(&mut self, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
         self.bytes = 0;
         for entry in std::mem::take(&mut self.waiting) {
             self.keep(entry, options, dropped);
         }
     }
 
-    fn keep(&mut self, mut entry: Entry<P>, options: &Options, dropped: Dropped<'_, P>) {
+    fn keep(&mut self, mut entry: Entry<P>, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
         entry.bytes = entry.frame.bytes();
         if entry.bytes > options.outbox_max_bytes {
             return entry.drop_into(reason::OUTBOX_FULL, dropped);
@@ -136,14 +140,18 @@ impl<P: Clone + Weight> Outbox<P> {
 
     /// When the oldest frame was published.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        Some(self.in_flight.front().or(self.waiting.front())?.since)
+        Some(self.in_flight.first().or(self.waiting.front())?.since)
     }
 
     /// Gives up what was published at `limit` or before.
-    pub(crate) fn expire(&mut self, limit: u64, dropped: Dropped<'_, P>) {
-        while let Some(entry) = self.in_flight.pop_front_if(|entry| entry.since <= limit) {
-            dropped(entry.frame, reason::UNACKNOWLEDGED);
-        }
+    pub(crate) fn expire(&mut self, limit: u64, dropped: &mut impl FnMut(P, &'static str)) {
+        self.in_flight.retain(|entry| {
+            let young = entry.since > limit;
+            if !young {
+                dropped(entry.frame.clone(), reason::UNACKNOWLEDGED);
+            }
+            young
+        });
         while self.waiting.front().is_some_and(|entry| entry.since <= limit)
             && let Some(entry) = self.pop()
         {
@@ -152,7 +160,7 @@ impl<P: Clone + Weight> Outbox<P> {
     }
 
     /// Gives up what was sent on an earlier connection: this one does not know it.
-    pub(crate) fn give_up_sent(&mut self, dropped: Dropped<'_, P>) {
+    pub(crate) fn give_up_sent(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
         while self.waiting.front().is_some_and(|entry| entry.sent)
             && let Some(entry) = self.pop()
         {
@@ -161,7 +169,7 @@ impl<P: Clone + Weight> Outbox<P> {
     }
 
     /// Gives up everything.
-    pub(crate) fn clear(&mut self, dropped: Dropped<'_, P>) {
+    pub(crate) fn clear(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
         while let Some(entry) = self.pop() {
             entry.drop_into(reason::DISCONNECTED, dropped);
         }

@@ -1,17 +1,15 @@
 //! First in, first out.
 
-/// A queue that is small in code and keeps its memory: what is taken out is what was there when the last batch was
-/// used up.
+/// A queue that is small in code: what is taken out is what was there when the last batch was used up.
 #[derive(Debug)]
 pub(crate) struct Queue<E> {
-    /// The next one last.
-    batch: Vec<E>,
+    batch: std::vec::IntoIter<E>,
     next: Vec<E>,
 }
 
 impl<E> Queue<E> {
-    pub(crate) const fn new() -> Self {
-        Self { batch: Vec::new(), next: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self { batch: Vec::new().into_iter(), next: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, entry: E) {
@@ -19,11 +17,10 @@ impl<E> Queue<E> {
     }
 
     pub(crate) fn pop(&mut self) -> Option<E> {
-        if self.batch.is_empty() {
-            std::mem::swap(&mut self.batch, &mut self.next);
-            self.batch.reverse();
+        if self.batch.len() == 0 {
+            self.batch = std::mem::take(&mut self.next).into_iter();
         }
-        self.batch.pop()
+        self.batch.next()
     }
 }
 

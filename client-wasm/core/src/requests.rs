@@ -37,10 +37,10 @@ impl Requests {
         self.0.push(Request { number, channel, page, asked: false });
     }
 
-    /// The answer to this one is there. False when there is none of that number.
+    /// The answer to this one is there. False when none of that number was asked.
     pub(crate) fn answered(&mut self, number: u64) -> bool {
         let before = self.0.len();
-        self.0.retain(|request| request.number != number);
+        self.0.retain(|request| request.number != number || !request.asked);
         self.0.len() < before
     }
 
