@@ -30,6 +30,8 @@ mod server;
 pub mod session;
 mod socket;
 #[doc(hidden)]
+pub mod subscribers;
+#[doc(hidden)]
 pub mod tail;
 mod upgrade;
 mod upstream;

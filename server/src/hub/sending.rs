@@ -101,7 +101,7 @@ impl State {
                 Post::Gap { channel, frame, position } => {
                     bytes += frame.len();
                     if let Some(Channel::Live(live)) = self.channels.get_mut(&channel)
-                        && live.goes_on_after(&position)
+                        && live.subscribers.goes_on_after(&position)
                     {
                         self.fan_out(&channel, &frame, false, now);
                     }
@@ -128,14 +128,14 @@ impl State {
     fn burst(&mut self, channel: &str, first: Bytes, at: Option<&Position>, limit: usize) -> (Bytes, usize) {
         let mut taken = first.len();
         let Some(Channel::Live(live)) = self.channels.get_mut(channel) else { return (Bytes::new(), taken) };
-        let mut burst = if live.passes(at) { first } else { Bytes::new() };
+        let mut burst = if live.subscribers.passes(at) { first } else { Bytes::new() };
         let mut joined = BytesMut::new();
         while let Some(Post::Event { channel: next, frame, position }) = self.posts.front()
             && **next == *channel
             && taken + frame.len() <= limit
         {
             taken += frame.len();
-            if live.passes(position.as_ref()) {
+            if live.subscribers.passes(position.as_ref()) {
                 if burst.is_empty() {
                     burst = frame.clone();
                 } else {
@@ -156,7 +156,7 @@ impl State {
             return;
         };
         let mut faults = Vec::new();
-        for (_, &slot) in &live.subscribers {
+        for &slot in live.subscribers.iter() {
             let connection = &mut self.connections[slot as usize];
             let waited = !connection.outbox.is_empty();
             match connection.send(chunk, direct, limit, now) {
