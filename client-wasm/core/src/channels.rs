@@ -111,7 +111,7 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
             if !slot.wanted {
                 slot.wanted = true;
                 let live = slot.is_live();
-                slot.stream = slot.stream.take().filter(|_| live).and_then(Stream::begin);
+                slot.stream = slot.stream.take().filter(|_| live).map(Stream::begin);
             }
             if slot.wire == Wire::Denied {
                 slot.wire = Wire::Absent;
@@ -219,6 +219,11 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
         let continuity = slot.stream.as_ref().map(|stream| stream.continuity);
         match (slot.wire, answer) {
             (Wire::Asked, Answer::Err) => {
+                slot.wire = Wire::Denied;
+                changed = true;
+            }
+            // The gateway has let go of it to resume it, and could not.
+            (Wire::Probed, Answer::Err) if continuity == Some(Continuity::Resuming) => {
                 slot.wire = Wire::Denied;
                 changed = true;
             }

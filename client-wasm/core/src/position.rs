@@ -39,11 +39,11 @@ impl<T: From<&'static str>> Stream<T> {
         Self { attach: position.offset, position, continuity: Continuity::Whole }
     }
 
-    /// Someone subscribes anew to what is live: what came before is none of theirs. `None` while it is not known where
-    /// that is.
-    pub(crate) fn begin(mut self) -> Option<Self> {
+    /// Someone subscribes anew to what is live: what came before is none of theirs, but for what a hole holds back that
+    /// is not mended yet.
+    pub(crate) fn begin(mut self) -> Self {
         self.attach = self.position.offset;
-        matches!(self.continuity, Continuity::Whole | Continuity::Mended).then_some(self)
+        self
     }
 
     /// An event at `offset` has come; the one before it is at `previous`.

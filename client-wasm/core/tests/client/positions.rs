@@ -336,17 +336,48 @@ fn a_hole_after_a_resume_is_a_gap() {
 }
 
 #[test]
-fn a_resume_that_is_refused_leaves_the_channel_live() {
+fn a_resume_that_is_refused_ends_the_subscription() {
     at_ten(
         "
         > msg a e 3 13
         send sub a from k:10
         > err a subscribe failed
         error a: subscribe failed
-        ? channel a subscribed
+        denied a: subscribe failed
+        ? channel a denied
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        send sub a from k:10
+        ",
+    );
+}
+
+#[test]
+fn a_channel_wanted_anew_while_a_hole_is_mended_keeps_its_position() {
+    at_ten(
+        "
+        > msg a e 3 13
+        send sub a from k:10
+        > leave a
+        > channel a
         > msg a e 4 14
-        gap a: hole
-        deliver a e 4
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        send sub a from k:10
         ",
     );
 }
