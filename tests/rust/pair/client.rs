@@ -2,15 +2,16 @@
 
 use crate::{
     network::{Item, Link, Random},
+    plan::Fault,
     world::{CHANNELS, World},
 };
 use std::collections::{HashMap, HashSet};
 use tidings_client_core::{
     ChannelId, ChannelState, Closed, Core, Effect, Options, Outgoing, SocketId, Weight,
 };
-use tidings_protocol::{ClientFrame, Position, ServerFrame};
+use tidings_protocol::{ClientFrame, Position, Recovery, ServerFrame};
 
-/// A publish. Its number is its event's name.
+/// A publish. Its number is its event's name, and its idempotency key.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
     pub(crate) channel: &'static str,
@@ -28,6 +29,8 @@ pub(crate) struct Peer {
     pub(crate) link: Option<u64>,
     pub(crate) wanted: HashSet<&'static str>,
     names: HashMap<String, ChannelId>,
+    /// Ids of events without a place in a stream, since their channel was wanted.
+    seen: HashMap<String, HashSet<String>>,
 }
 
 impl Peer {
@@ -36,13 +39,18 @@ impl Peer {
         let dice = random.clone();
         let dice = move || dice.below(1 << 20) as f64 / f64::from(1 << 20);
         let core = Core::new(Options { outbox_limit, ..Options::default() }, dice);
-        Self { core, link: None, wanted: HashSet::new(), names: HashMap::new() }
+        Self { core, link: None, wanted: HashSet::new(), names: HashMap::new(), seen: HashMap::new() }
     }
 
-    pub(crate) fn want(&mut self, channel: &'static str) {
-        self.wanted.insert(channel);
+    /// Whether it was not wanted before.
+    pub(crate) fn want(&mut self, channel: &'static str) -> bool {
+        let new = self.wanted.insert(channel);
+        if new {
+            self.seen.remove(channel);
+        }
         let id = self.core.subscribe(self.names.get(channel).copied(), channel.to_owned());
         self.names.insert(channel.to_owned(), id);
+        new
     }
 
     pub(crate) fn live(&self, channel: &str) -> bool {
@@ -61,9 +69,10 @@ impl Peer {
 }
 
 impl World {
-    /// Carries out what a client wants.
-    pub(crate) fn client(&mut self, at: usize) {
+    /// Carries out what a client wants. `told`: where the frame that it was given says that a channel goes on.
+    pub(crate) fn client(&mut self, at: usize, told: Option<Position<String>>) {
         while let Some(effect) = self.peers[at].core.poll() {
+            self.say(|_| format!("client {at}: {effect:?}"));
             match effect {
                 Effect::Connect { socket } => self.open_socket(at, socket),
                 Effect::Close { code, .. } => {
@@ -73,18 +82,27 @@ impl World {
                     link.up.send(self.now, &self.random, Item::End(code), None);
                 }
                 Effect::Send(frame) => self.client_sends(at, frame),
-                Effect::Dropped { frame, .. } => self.checker.dropped(frame.number),
-                Effect::Deliver { channel, event, data, .. } => {
-                    assert!(
-                        self.peers[at].wanted.contains(&*channel),
-                        "{channel}: an event after it was left"
-                    );
-                    self.checker.delivered(at, &channel, &event, &data);
+                Effect::Acknowledged { frame, id, offset } => {
+                    self.checker.acknowledged(frame.number, &id, offset);
+                }
+                Effect::Dropped { frame, reason } => self.checker.dropped(frame.number, &reason),
+                Effect::Deliver { channel, event, data, id } => {
+                    let peer = &mut self.peers[at];
+                    assert!(peer.wanted.contains(&*channel), "{channel}: an event after it was left");
+                    let placed = id.is_none();
+                    if id.is_none_or(|id| peer.seen.entry(channel.clone()).or_default().insert(id)) {
+                        let link = peer.link.expect("a connection");
+                        self.checker.delivered(at, link, &channel, &event, &data, placed);
+                    }
+                }
+                Effect::Gap { channel, why } => {
+                    let link = self.peers[at].link.expect("a connection");
+                    self.checker.gap(at, link, &channel, &why, told.as_ref());
                 }
                 Effect::Subscribed(channel) => {
                     assert!(self.peers[at].wanted.contains(&*channel), "{channel}: live after it was left");
                     let id = self.peers[at].link.expect("a connection");
-                    self.checker.subscribed(at, id, &channel);
+                    self.checker.subscribed(at, id, &channel, told.as_ref());
                 }
                 Effect::Denied { channel, .. } => {
                     self.link(at).expect("a connection").asked.remove(&channel);
@@ -107,15 +125,16 @@ impl World {
 
     fn open_socket(&mut self, at: usize, socket: SocketId) {
         assert!(self.peers[at].link.is_none(), "two sockets");
-        let outcome = if self.stormy() { self.random.below(8) } else { u64::MAX };
+        let outcome = if self.stormy() { self.random.below(16) } else { u64::MAX };
         if outcome == 0 {
             return self.peers[at].core.failed(self.now, socket, "no socket".into());
         }
         let id = self.gateway.next_id();
-        let mut link = Link::new(at, socket);
+        let mut link = Link::new(at, socket, &self.plan, &self.random);
         if outcome == 1 {
             link.break_off(self.now, &self.random);
         }
+        self.checker.opened(id, link.old);
         self.links.insert(id, link);
         self.peers[at].link = Some(id);
         if outcome != 1 {
@@ -132,64 +151,86 @@ impl World {
         let text = match frame {
             Outgoing::Pong => ClientFrame::<&str, &str>::Pong.to_json(),
             Outgoing::Subscribe { channel, resume } => {
-                let resume = resume
-                    .as_ref()
-                    .map(|Position { epoch, offset }| Position { epoch: &**epoch, offset: *offset });
-                let text = ClientFrame::<&str, &str>::Sub { channel: &channel, resume }.to_json();
-                assert!(link.asked.insert(channel), "subscribed twice: {text}");
+                let resume = resume.filter(|_| !self.plan.has(Fault::PositionsForgotten));
+                assert!(!link.old || resume.is_none(), "a gateway of version 1 knows no positions");
+                let text = ClientFrame::<&str, &str>::Sub {
+                    channel: &channel,
+                    resume: resume.as_ref().map(Position::as_deref),
+                };
+                let text = text.to_json();
+                let again = !link.asked.insert(channel.clone());
+                assert!(!again || (self.plan.leaks && resume.is_some()), "subscribed twice: {text}");
                 text
             }
             Outgoing::Unsubscribe(channel) => {
                 assert!(link.asked.remove(&channel), "never subscribed: {channel}");
-                self.checker.unsubscribed(at, &channel);
                 ClientFrame::<&str, &str>::Unsub { channel: &channel }.to_json()
             }
             Outgoing::Publish { frame: Note { channel, number }, request } => {
+                assert_eq!(request.is_none(), link.old, "acknowledged by gateways of version 2");
                 let accepted = link.session.is_some();
                 self.checker.handed(at, number, id, accepted);
                 let event = &*number.to_string();
-                ClientFrame::<&str, &str>::Pub { channel, event, data: None, request, key: None }.to_json()
+                let key = request.map(|_| event).filter(|_| !self.plan.has(Fault::KeysNotSent));
+                ClientFrame::<&str, &str>::Pub { channel, event, data: None, request, key }.to_json()
             }
             Outgoing::History { .. } => panic!("nobody asks for history"),
         };
-        link.up.send(self.now, &self.random, Item::Text(text), self.fault);
+        link.up.send(self.now, &self.random, Item::Text(text), self.plan.fault);
     }
 
     pub(crate) fn client_receives(&mut self, id: u64, item: Item) {
-        let link = self.links.get_mut(&id).expect("a link");
+        let link = &self.links[&id];
         let (at, socket, now) = (link.client, link.socket, self.now);
-        let peer = &mut self.peers[at];
+        let mut told = None;
         match item {
             Item::Text(text) => {
-                peer.core.receive(now, socket, read(&text), |name| peer.names.get(name).copied());
+                self.say(|_| format!("client {at} on {id} gets {text}"));
+                let frame = read(&text, self.plan.old_clients[at]);
+                let old = self.links[&id].old;
+                match &frame {
+                    Some(ServerFrame::Ok { position, .. }) if !old => told.clone_from(position),
+                    Some(ServerFrame::Gap { position, .. }) if !old => told = Some(position.clone()),
+                    _ => {}
+                }
+                let peer = &mut self.peers[at];
+                peer.core.receive(now, socket, frame, |name| peer.names.get(name).copied());
             }
             Item::End(code) => {
-                link.heard = false;
+                self.links.get_mut(&id).expect("a link").heard = false;
+                let peer = &mut self.peers[at];
                 peer.link = None;
                 peer.core.closed(now, socket, Closed { code, reason: String::new(), clean: code != 1006 });
             }
         }
-        self.client(at);
+        self.client(at, told);
     }
 
     pub(crate) fn client_timer(&mut self, at: usize) {
         let core = &mut self.peers[at].core;
         if let Some(due) = core.deadline().filter(|due| *due <= self.now) {
             core.timer(self.now, due);
-            self.client(at);
+            self.client(at, None);
         }
     }
 }
 
-/// What the client's owner makes of a text frame.
-fn read(text: &str) -> Option<ServerFrame<String, String>> {
+/// What the client's owner makes of a text frame; `old`: as if the gateway spoke version 1.
+fn read(text: &str, old: bool) -> Option<ServerFrame<String, String>> {
     Some(match ServerFrame::parse(text)? {
-        ServerFrame::Welcome { id, version, keepalive_ms } => {
-            ServerFrame::Welcome { id: id.into(), version, keepalive_ms }
-        }
-        ServerFrame::Ok { channel, .. } => {
-            ServerFrame::Ok { channel: channel.into(), position: None, recovery: None }
-        }
+        ServerFrame::Welcome { id, version, keepalive_ms } => ServerFrame::Welcome {
+            id: id.into(),
+            version: version.filter(|_| !old),
+            keepalive_ms: keepalive_ms.filter(|_| !old),
+        },
+        ServerFrame::Ok { channel, position, recovery } => ServerFrame::Ok {
+            channel: channel.into(),
+            position: position.map(owned),
+            recovery: recovery.map(|recovery| match recovery {
+                Recovery::Recovered { count } => Recovery::Recovered { count },
+                Recovery::Lost { why } => Recovery::Lost { why: why.into() },
+            }),
+        },
         ServerFrame::Err { channel, reason, request } => {
             ServerFrame::Err { channel: channel.into(), reason: reason.into(), request }
         }
@@ -202,6 +243,15 @@ fn read(text: &str) -> Option<ServerFrame<String, String>> {
             previous,
         },
         ServerFrame::Ping => ServerFrame::Ping,
+        ServerFrame::Gap { channel, position, why } => {
+            ServerFrame::Gap { channel: channel.into(), position: owned(position), why: why.into() }
+        }
+        ServerFrame::Ack { request, id, offset } => ServerFrame::Ack { request, id: id.into(), offset },
+        ServerFrame::Bye { code, after_ms } => ServerFrame::Bye { code, after_ms },
         _ => return None,
     })
+}
+
+fn owned<'a>(position: Position<std::borrow::Cow<'a, str>>) -> Position<String> {
+    Position { epoch: position.epoch.into(), offset: position.offset }
 }

@@ -1,62 +1,76 @@
-//! The gateway around its sessions: questions that take their time, and a fan-out.
+//! The gateways around their sessions: questions that take their time.
 
 use crate::{
     network::{Item, Random},
+    node::{HubId, Nodes},
+    plan::{Fault, Plan},
     world::World,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
-use tidings_protocol::{ClientFrame, CloseCode, ServerFrame, reason};
+use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use tidings_protocol::{ClientFrame, CloseCode, ServerFrame, Text, reason};
 use tidings_server::{
-    Config, PublishContext,
+    Config, Event, Page, Position, PublishContext, Published,
     session::{Effect, Session},
 };
 
-/// The longest that the application or the backplane takes, in milliseconds.
+/// The longest that the application takes, in milliseconds.
 const SLOWEST: u64 = 200;
 
 /// In a storm, one answer in so many is a no.
 const NO: u64 = 12;
 
-/// What a session waits for.
-enum Job {
-    Identify,
-    Authorize { ticket: u32 },
-    Attach { channel: Arc<str> },
-    Publish(PublishContext),
+/// What a session or a gateway waits for.
+pub(crate) enum Job {
+    Identify { link: u64 },
+    Authorize { link: u64, ticket: u32 },
+    Publish { link: u64, context: PublishContext, key: Option<Arc<str>> },
+    Published { link: u64, outcome: Result<Published, &'static str> },
+    Subscribe { route: u64 },
+    Subscribed { route: u64, position: Option<Position>, refused: bool },
+    Joined { hub: HubId, route: u64 },
+    BeginToRead { route: u64 },
+    Read { route: u64 },
+    HaveRead { route: u64, page: Option<Page> },
+}
+
+impl Job {
+    fn is_for(&self, id: u64) -> bool {
+        matches!(self, Self::Identify { link } | Self::Authorize { link, .. } | Self::Publish { link, .. }
+            | Self::Published { link, .. } if *link == id)
+    }
+
+    fn publishes(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::Published { .. })
+    }
 }
 
 pub(crate) struct Gateway {
     config: Arc<Config>,
     ids: u64,
-    /// With their time, and the link that they are for.
-    jobs: Vec<(u64, u64, Job)>,
-    /// The links that get a channel's events, with their slots.
-    pub(crate) subscribers: BTreeMap<Arc<str>, Vec<(usize, u64)>>,
+    /// With their time.
+    jobs: Vec<(u64, Job)>,
+    pub(crate) nodes: Nodes,
 }
 
 impl Gateway {
-    pub(crate) fn new(random: &Random) -> Self {
+    pub(crate) fn new(random: &Random, plan: &Rc<Plan>) -> Self {
         let mut config = Config::default();
         if random.one_in(2) {
             // A connection that is dead in one direction is found out within the storm.
             config.ping_interval = Duration::from_secs(2);
             config.ping_grace = Duration::from_secs(1);
         }
-        Self { config: config.into(), ids: 0, jobs: Vec::new(), subscribers: BTreeMap::new() }
+        Self { config: config.into(), ids: 0, jobs: Vec::new(), nodes: Nodes::new(plan) }
     }
 
-    /// Numbers links and slots.
+    /// Numbers links and routes.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
     }
 
     pub(crate) fn due(&self) -> Option<u64> {
-        self.jobs.iter().map(|(at, ..)| *at).min()
+        self.jobs.iter().map(|(at, _)| *at).min()
     }
 }
 
@@ -66,16 +80,21 @@ impl World {
         let ulid = format!("{id:026}").parse().expect("26 digits are a ULID");
         let session = Session::open(ulid, self.gateway.config.clone(), self.now, &mut effects);
         self.links.get_mut(&id).expect("a link").session = Some(session);
-        self.ask(id, Job::Identify);
+        self.ask(Job::Identify { link: id });
         self.apply(id, effects);
     }
 
     pub(crate) fn gateway_receives(&mut self, id: u64, item: Item) {
         match item {
             Item::Text(text) => {
-                if let Some(ClientFrame::Pub { event, .. }) = ClientFrame::parse(&text) {
-                    self.checker.arrived(number(&event), id);
+                match ClientFrame::parse(&text) {
+                    Some(ClientFrame::Pub { event, .. }) => self.checker.arrived(number(&event), id),
+                    Some(ClientFrame::Sub { channel, resume }) => {
+                        self.checker.asked(id, &channel, resume.as_ref().map(|at| at.as_deref()));
+                    }
+                    _ => {}
                 }
+                self.say(|_| format!("link {id} > {text}"));
                 let now = self.now;
                 self.session(id, |session, effects| session.text(&text, now, effects));
             }
@@ -91,82 +110,127 @@ impl World {
         }
     }
 
-    pub(crate) fn gateway_closes(&mut self, id: u64, code: CloseCode) {
-        self.session(id, |session, effects| session.close(code, effects));
+    /// The gateway sends a client away, and perhaps says so before.
+    pub(crate) fn gateway_closes(&mut self, id: u64) {
+        let after = self.random.below(2_000);
+        let drains = self.random.one_in(2);
+        self.session(id, |session, effects| {
+            if drains {
+                session.bye(CloseCode::Restart, after, effects);
+            }
+            session.close(CloseCode::Restart, effects);
+        });
     }
 
     /// Answers the questions whose time has come.
     pub(crate) fn gateway_works(&mut self) {
-        while let Some(place) = self.gateway.jobs.iter().position(|(at, ..)| *at <= self.now) {
-            let (_, id, job) = self.gateway.jobs.swap_remove(place);
-            match job {
-                Job::Identify => self.session(id, |session, effects| session.identified(None, effects)),
-                Job::Authorize { ticket } => {
-                    let answer = (!self.refuses()).then(|| (!self.refuses()).into());
-                    self.session(id, |session, effects| {
-                        session.authorized(ticket, answer.as_ref(), effects);
-                    });
-                }
-                Job::Attach { channel } => self.attach(id, &channel),
-                Job::Publish(context) => {
-                    let refused = self.refuses().then_some(reason::PUBLISH_DENIED);
-                    if refused.is_some() {
-                        self.checker.refused(number(&context.event));
-                    } else {
-                        self.fan_out(&context);
-                    }
-                    let channel = context.channel;
-                    self.session(id, |session, effects| session.published(&channel, refused, effects));
-                }
-            }
+        self.nodes_work();
+        while let Some(place) = self.gateway.jobs.iter().position(|(at, _)| *at <= self.now) {
+            let (_, job) = self.gateway.jobs.swap_remove(place);
+            self.answer(job);
+            self.nodes_work();
         }
     }
 
-    fn refuses(&self) -> bool {
+    fn answer(&mut self, job: Job) {
+        match job {
+            Job::Identify { link } => {
+                self.session(link, |session, effects| session.identified(None, effects));
+            }
+            Job::Authorize { link, ticket } => {
+                let answer = (!self.refuses()).then(|| (!self.refuses()).into());
+                self.session(link, |session, effects| session.authorized(ticket, answer.as_ref(), effects));
+            }
+            Job::Publish { link, context, key } => {
+                let note = number(&context.event);
+                let outcome = if self.checker.is_denied(note) {
+                    self.checker.refused(note);
+                    Err(reason::PUBLISH_DENIED)
+                } else if self.plan.failures && self.refuses() {
+                    // Nobody knows whether it was accepted.
+                    if self.random.one_in(2) {
+                        self.accept(&context, key);
+                    }
+                    self.checker.refused(note);
+                    Err(reason::PUBLISH_FAILED)
+                } else {
+                    Ok(self.accept(&context, key))
+                };
+                self.ask(Job::Published { link, outcome });
+            }
+            Job::Published { link, outcome } => {
+                self.session(link, |session, effects| session.published(outcome, effects));
+            }
+            Job::Subscribe { route } => self.subscribe(route),
+            Job::Subscribed { route, position, refused } => self.subscribed(route, position, refused),
+            Job::Read { route } => self.read_history(route),
+            Job::HaveRead { route, page } => self.have_read(route, page.as_ref()),
+            Job::Joined { hub, route } => self.joined(hub, route, false),
+            Job::BeginToRead { route } => self.begin_to_read(route),
+        }
+    }
+
+    /// The backplane accepts an event.
+    fn accept(&mut self, context: &PublishContext, key: Option<Arc<str>>) -> Published {
+        let channel = &*context.channel;
+        let place = self.checker.count(channel) + 1;
+        let mut event = Event::new(context.event.clone(), serde_json::json!(place));
+        if let Some(key) = key.filter(|_| !self.plan.has(Fault::KeysForgotten)) {
+            event = event.with_key(key);
+        }
+        let published = self.backplane.publish(self.now, channel, event);
+        self.checker.accepted(number(&context.event), channel, &published);
+        published
+    }
+
+    pub(crate) fn refuses(&self) -> bool {
         self.stormy() && self.random.one_in(NO)
     }
 
-    fn ask(&mut self, id: u64, job: Job) {
-        let at = self.now + if self.random.one_in(3) { 0 } else { self.random.below(SLOWEST) };
-        self.gateway.jobs.push((at, id, job));
+    pub(crate) fn ask(&mut self, job: Job) {
+        let backplane = matches!(job, Job::Subscribe { .. } | Job::Subscribed { .. } | Job::Read { .. })
+            || matches!(job, Job::HaveRead { .. });
+        let slowest = if backplane { self.plan.backplane_ms } else { SLOWEST };
+        let at = self.now + if self.random.one_in(3) { 0 } else { self.random.below(slowest) };
+        self.gateway.jobs.push((at, job));
+    }
+
+    /// The same, without a pause.
+    pub(crate) fn do_now(&mut self, job: Job) {
+        self.gateway.jobs.push((self.now, job));
     }
 
     /// Tells a session something, unless it has ended, and carries out what it wants.
-    fn session(&mut self, id: u64, tell: impl FnOnce(&mut Session, &mut VecDeque<Effect>)) {
+    pub(crate) fn session(&mut self, id: u64, tell: impl FnOnce(&mut Session, &mut VecDeque<Effect>)) {
         let link = self.links.get_mut(&id);
         if let Some(session) = link.and_then(|link| link.session.as_mut()) {
             let mut effects = VecDeque::new();
             tell(session, &mut effects);
             self.apply(id, effects);
-            if !self.gateway.jobs.iter().any(|(_, of, _)| *of == id) {
+            if !self.gateway.jobs.iter().any(|(_, job)| job.is_for(id)) && !self.gateway.nodes.waits(id) {
                 self.checker.idle(id);
             }
         }
     }
 
-    fn apply(&mut self, id: u64, effects: VecDeque<Effect>) {
-        for effect in effects {
+    pub(crate) fn apply(&mut self, id: u64, mut effects: VecDeque<Effect>) {
+        while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Send(text) => self.down(id, String::from_utf8(text).expect("text is UTF-8")),
-                Effect::Authorize { ticket, .. } => self.ask(id, Job::Authorize { ticket }),
-                Effect::Attach { channel } => self.ask(id, Job::Attach { channel }),
-                Effect::Detach { channel, slot: Some(slot) } => {
-                    let subscribers = self.gateway.subscribers.get_mut(&channel).expect("subscribers");
-                    let place =
-                        subscribers.iter().position(|s| *s == (slot, id)).expect("the slot that it got");
-                    subscribers.remove(place);
-                }
-                Effect::Detach { channel, slot: None } => {
-                    let attaching = |job: &Job| matches!(job, Job::Attach { channel: c } if *c == channel);
-                    let place = self.gateway.jobs.iter().position(|(_, of, job)| *of == id && attaching(job));
-                    self.gateway.jobs.swap_remove(place.expect("it was to be attached"));
-                }
-                Effect::Publish(context) => {
+                Effect::Authorize { ticket, .. } => self.ask(Job::Authorize { link: id, ticket }),
+                Effect::Attach { channel, resume } => self.attach(id, channel, resume, &mut effects),
+                Effect::Replay(frames) => self.replay(id, frames),
+                Effect::Detach { channel, slot } => self.detach(id, &channel, slot),
+                Effect::Publish { context, key } => {
                     self.checker.taken(number(&context.event), id);
-                    let publishes =
-                        |(_, of, job): &(u64, u64, Job)| *of == id && matches!(job, Job::Publish(_));
-                    assert!(!self.gateway.jobs.iter().any(publishes), "one publish at a time");
-                    self.ask(id, Job::Publish(context));
+                    let busy = |(_, job): &(u64, Job)| job.is_for(id) && job.publishes();
+                    assert!(!self.gateway.jobs.iter().any(busy), "one publish at a time");
+                    if self.plan.has(Fault::AckTooEarly) {
+                        let published = Published::new(ulid::Ulid::nil(), None);
+                        self.ask(Job::Published { link: id, outcome: Ok(published) });
+                    } else {
+                        self.ask(Job::Publish { link: id, context, key });
+                    }
                 }
                 Effect::Close(code) => {
                     let link = self.links.get_mut(&id).expect("a link");
@@ -187,44 +251,53 @@ impl World {
             let mut effects = VecDeque::new();
             session.end(&mut effects);
             self.apply(id, effects);
-            let attaching = |(_, of, job): &(u64, u64, Job)| *of == id && matches!(job, Job::Attach { .. });
-            let left = self.gateway.jobs.iter().any(attaching)
-                || self.gateway.subscribers.values().flatten().any(|(_, of)| *of == id);
-            assert!(!left, "a subscriber without a connection");
-            self.gateway.jobs.retain(|(_, of, job)| *of != id || matches!(job, Job::Publish(_)));
+            assert!(!self.gateway.nodes.knows(id), "a subscriber without a connection");
+            self.gateway.jobs.retain(|(_, job)| !job.is_for(id) || job.publishes());
             self.checker.ended(id, broken);
         }
     }
 
-    fn attach(&mut self, id: u64, channel: &Arc<str>) {
-        let mut slot = None;
-        if !self.refuses() {
-            let new = self.gateway.next_id() as usize;
-            self.gateway.subscribers.entry(channel.clone()).or_default().push((new, id));
-            self.checker.attached(id, channel);
-            slot = Some(new);
+    /// Sends a frame to a client, as far as the client's or the gateway's version knows it.
+    pub(crate) fn down(&mut self, id: u64, text: String) {
+        self.say(|world| {
+            let link = &world.links[&id];
+            format!("link {id} < {text} (gateway {} {})", link.node, link.hub)
+        });
+        let link = &self.links[&id];
+        let frame = ServerFrame::parse(&text).expect("a frame of the protocol");
+        if !link.old {
+            self.checker.said(id, &frame);
+            let leaks = self.plan.leaks && self.stormy() && self.random.one_in(12);
+            if leaks && matches!(frame, ServerFrame::Msg { offset: Some(_), .. }) {
+                return;
+            }
         }
-        self.session(id, |session, effects| session.attached(channel, slot, effects));
-    }
-
-    fn fan_out(&mut self, context: &PublishContext) {
-        let PublishContext { channel, event, .. } = context;
-        let count = self.checker.published(number(event), channel).to_string();
-        let (event, id) = (&**event, &*format!("{:026}", number(event)));
-        let frame =
-            ServerFrame::Msg { channel: &**channel, event, data: &*count, id, offset: None, previous: None };
-        let text = frame.to_json();
-        for (_, to) in self.gateway.subscribers.get(channel).cloned().unwrap_or_default() {
-            self.down(to, text.clone());
+        let text =
+            if link.old_node { spoken_by_version_1(frame).map(|frame| frame.to_json()) } else { Some(text) };
+        if let Some(text) = text {
+            let fault = self.plan.fault;
+            let link = self.links.get_mut(&id).expect("a link");
+            link.down.send(self.now, &self.random, Item::Text(text), fault);
         }
-    }
-
-    fn down(&mut self, id: u64, text: String) {
-        let link = self.links.get_mut(&id).expect("a link");
-        link.down.send(self.now, &self.random, Item::Text(text), self.fault);
     }
 }
 
-fn number(event: &str) -> u64 {
+/// What a gateway of version 1 sends in place of a frame.
+fn spoken_by_version_1<'a>(frame: ServerFrame<Text<'a>, &'a str>) -> Option<ServerFrame<Text<'a>, &'a str>> {
+    match frame {
+        ServerFrame::Welcome { id, .. } => {
+            Some(ServerFrame::Welcome { id, version: None, keepalive_ms: None })
+        }
+        ServerFrame::Ok { channel, .. } => Some(ServerFrame::Ok { channel, position: None, recovery: None }),
+        ServerFrame::Err { channel, reason, .. } => Some(ServerFrame::Err { channel, reason, request: None }),
+        ServerFrame::Msg { channel, event, data, id, .. } => {
+            Some(ServerFrame::Msg { channel, event, data, id, offset: None, previous: None })
+        }
+        ServerFrame::Ping => Some(ServerFrame::Ping),
+        _ => None,
+    }
+}
+
+pub(crate) fn number(event: &str) -> u64 {
     event.parse().expect("an event is named by its number")
 }

@@ -1,5 +1,6 @@
 //! Chance, and connections that delay, lose and end.
 
+use crate::plan::{Fault, Plan};
 use std::{
     cell::Cell,
     collections::{HashSet, VecDeque},
@@ -10,17 +11,6 @@ use tidings_server::session::Session;
 
 /// The longest that a frame is on its way, in milliseconds.
 const SLOWEST: u64 = 300;
-
-/// What only a broken network does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A frame arrives twice.
-    Twice,
-    /// A frame overtakes the one before it.
-    Swapped,
-    /// A frame is lost, and the connection stays.
-    Lost,
-}
 
 /// Numbers by seed, shared by all who roll the dice.
 #[derive(Clone)]
@@ -77,7 +67,9 @@ impl Line {
         }
         self.over = matches!(item, Item::End(_));
         self.items.push_back((at, item));
-        if let Some(fault) = fault.filter(|_| !self.over && random.one_in(10)) {
+        if let Some(fault) =
+            fault.filter(|fault| fault.is_of_the_network() && !self.over && random.one_in(10))
+        {
             self.spoil(at, fault);
         }
     }
@@ -122,6 +114,13 @@ impl Line {
 /// A connection, from the client's socket to the gateway's session.
 pub(crate) struct Link {
     pub(crate) client: usize,
+    pub(crate) node: usize,
+    /// Which worker thread of it.
+    pub(crate) hub: u64,
+    /// The gateway speaks version 1.
+    pub(crate) old_node: bool,
+    /// One side or both do.
+    pub(crate) old: bool,
     pub(crate) socket: SocketId,
     /// Whether the client still has the socket.
     pub(crate) heard: bool,
@@ -138,9 +137,24 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(client: usize, socket: SocketId) -> Self {
-        let (up, down, asked) = Default::default();
-        Self { client, socket, heard: true, refuses: false, broken: false, up, down, session: None, asked }
+    pub(crate) fn new(client: usize, socket: SocketId, plan: &Plan, random: &Random) -> Self {
+        let node = random.below(plan.old_nodes.len() as u64) as usize;
+        let old_node = plan.old_nodes[node];
+        Self {
+            client,
+            node,
+            hub: random.below(plan.hubs),
+            old_node,
+            old: old_node || plan.old_clients[client],
+            socket,
+            heard: true,
+            refuses: false,
+            broken: false,
+            up: Line::default(),
+            down: Line::default(),
+            session: None,
+            asked: HashSet::new(),
+        }
     }
 
     /// The network breaks the connection: in both directions or one, and it tells so or leaves that to timers.
@@ -152,6 +166,8 @@ impl Link {
                 self.down.reset(now, random);
                 self.refuses = random.one_in(2);
             }
+            // A client that is promised no sign of life does not find out.
+            _ if self.old => self.up.cut(),
             3 => {
                 self.up.cut();
                 self.down.cut();

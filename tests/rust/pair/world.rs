@@ -1,14 +1,15 @@
 //! Everything at once, and the clock.
 
 use crate::{
-    checker::Checker,
+    backplane::Backplane,
+    checker::{Checker, Tally},
     client::{Note, Peer},
     gateway::Gateway,
-    network::{Fault, Item, Link, Random},
+    network::{Item, Link, Random},
+    plan::{Fault, Plan},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 use tidings_client_core::State;
-use tidings_protocol::CloseCode;
 
 pub(crate) const CLIENTS: usize = 3;
 pub(crate) const CHANNELS: [&str; 3] = ["a", "b", "c"];
@@ -18,7 +19,7 @@ const IDLE: u64 = 600;
 const HASTE: u64 = 60;
 
 /// Long enough for every answer, in milliseconds.
-const PAUSE: u64 = 3_000;
+const PAUSE: u64 = 4_000;
 
 /// So many things happen in no story.
 const ENDLESS: u32 = 100_000;
@@ -26,7 +27,9 @@ const ENDLESS: u32 = 100_000;
 /// Its methods are beside it, by what they are about.
 pub(crate) struct World {
     pub(crate) random: Random,
-    pub(crate) fault: Option<Fault>,
+    pub(crate) plan: Rc<Plan>,
+    /// Prints every frame.
+    pub(crate) aloud: bool,
     pub(crate) now: u64,
     /// When a user acts next; `None` in a calm.
     pub(crate) act_at: Option<u64>,
@@ -36,23 +39,33 @@ pub(crate) struct World {
     /// By number, in the order in which they were opened.
     pub(crate) links: BTreeMap<u64, Link>,
     pub(crate) gateway: Gateway,
+    pub(crate) backplane: Backplane,
     pub(crate) checker: Checker,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(seed: u64, fault: Option<Fault>, aloud: bool) -> Self {
         let random = Random::new(seed);
+        let plan = Rc::new(Plan::new(&random, fault));
         let mut world = Self {
-            fault,
+            aloud,
             now: 0,
             act_at: None,
             actor: (0, CHANNELS[0]),
             peers: (0..CLIENTS).map(|_| Peer::new(&random)).collect(),
             links: BTreeMap::new(),
-            gateway: Gateway::new(&random),
-            checker: Checker::default(),
+            gateway: Gateway::new(&random, &plan),
+            backplane: Backplane::new(plan.clone(), &random),
+            checker: Checker::new(plan.clone()),
+            plan,
             random,
         };
+        world.say(|world| format!("{:?}", world.plan));
+        for channel in CHANNELS {
+            if world.plan.history_of(channel) > 0 {
+                world.checker.epoch(channel, world.backplane.epoch(channel));
+            }
+        }
         (0..CLIENTS).for_each(|at| world.connect(at));
         world
     }
@@ -80,6 +93,15 @@ impl World {
         self.run(PAUSE);
     }
 
+    /// The same, until the last publish was answered.
+    pub(crate) fn settle(&mut self, longest: u64) {
+        let until = self.now + longest;
+        self.calm();
+        while self.checker.unknown().is_some() && self.now < until {
+            self.calm();
+        }
+    }
+
     fn healed(&self) -> bool {
         let open = |peer: &Peer| peer.core.state() == State::Open;
         self.links.len() == CLIENTS
@@ -99,13 +121,18 @@ impl World {
         }
     }
 
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(self) -> Tally {
         assert!(self.healed(), "still connected");
         for channel in CHANNELS {
-            let subscribers = self.gateway.subscribers.get(channel).map_or(0, Vec::len);
-            assert_eq!(subscribers, CLIENTS, "{channel}: subscribers at the gateway");
+            assert_eq!(self.gateway.nodes.count(channel), CLIENTS, "{channel}: subscribers at the gateway");
         }
-        self.checker.finish();
+        self.checker.finish()
+    }
+
+    pub(crate) fn say(&self, what: impl FnOnce(&Self) -> String) {
+        if self.aloud {
+            println!("{:>6} {}", self.now, what(self));
+        }
     }
 
     pub(crate) fn stormy(&self) -> bool {
@@ -130,13 +157,14 @@ impl World {
     fn due(&self) -> Option<u64> {
         let links = self.links.values().filter_map(Link::due);
         let peers = self.peers.iter().filter_map(|peer| peer.core.deadline());
-        links.chain(peers).chain(self.gateway.due()).chain(self.act_at).min()
+        let behind = [self.gateway.due(), self.gateway.nodes.due(), self.backplane.due(), self.act_at];
+        links.chain(peers).chain(behind.into_iter().flatten()).min()
     }
 
     /// Everything whose time has come.
     fn step(&mut self) {
         if self.act_at.is_some_and(|at| at <= self.now) {
-            let pause = if self.random.one_in(2) { HASTE } else { IDLE };
+            let pause = if self.plan.busy || self.random.one_in(2) { HASTE } else { IDLE };
             self.act_at = Some(self.now + 1 + self.random.below(pause));
             self.act();
         }
@@ -178,54 +206,74 @@ impl World {
         }
         let (at, channel) = self.actor;
         match self.random.below(100) {
-            0..25 => self.want(at, channel),
-            25..32 => self.leave(at, channel),
-            32..36 => self.flicker(at, channel),
-            36..86 => self.publish(at, channel, 1 + self.random.below(3)),
-            86..92 => {
+            0..20 => self.want(at, channel),
+            20..26 => self.leave(at, channel),
+            26..30 => self.flicker(at, channel),
+            30..78 => self.publish(at, channel, 1 + self.random.below(3)),
+            78..82 => self.backplane_breaks(channel),
+            82..91 => {
                 let (now, random) = (self.now, self.random.clone());
                 if let Some(link) = self.link(at) {
                     link.break_off(now, &random);
                 }
             }
-            92..94 => {
+            91..94 => {
                 if let Some(id) = self.peers[at].link {
-                    self.gateway_closes(id, CloseCode::Restart);
+                    self.gateway_closes(id);
                 }
             }
-            94..95 => self.disconnect(at),
+            94 if self.random.one_in(3) => self.disconnect(at),
             _ => self.connect(at),
+        }
+    }
+
+    /// The backplane loses events, or everything.
+    fn backplane_breaks(&mut self, channel: &'static str) {
+        if self.plan.history_of(channel) == 0 {
+            return;
+        }
+        if self.plan.losses {
+            self.backplane.lose(self.now, channel);
+        }
+        if self.plan.epochs && self.random.one_in(2) {
+            self.backplane.start_anew(self.now, channel);
+            self.checker.epoch(channel, self.backplane.epoch(channel));
         }
     }
 
     fn connect(&mut self, at: usize) {
         self.peers[at].core.connect(self.now);
-        self.client(at);
+        self.client(at, None);
     }
 
     fn disconnect(&mut self, at: usize) {
-        self.peers[at].wanted.clear();
+        for channel in self.peers[at].wanted.drain() {
+            self.checker.left(at, channel, None);
+        }
         self.peers[at].core.disconnect();
-        self.client(at);
+        self.client(at, None);
     }
 
     fn want(&mut self, at: usize, channel: &'static str) {
-        self.peers[at].want(channel);
-        self.client(at);
+        if self.peers[at].want(channel) {
+            let peer = &self.peers[at];
+            self.checker.wanted(at, channel, peer.live(channel), peer.link);
+        }
+        self.client(at, None);
     }
 
     fn leave(&mut self, at: usize, channel: &'static str) {
         if self.peers[at].leave(self.now, channel) {
-            self.checker.left(at, channel);
+            self.checker.left(at, channel, self.peers[at].link);
         }
-        self.client(at);
+        self.client(at, None);
     }
 
     /// Leaves, and comes back in the same breath: what was live stays live, and misses nothing.
     fn flicker(&mut self, at: usize, channel: &'static str) {
         let live = self.peers[at].live(channel);
         if self.peers[at].leave(self.now, channel) {
-            self.client(at);
+            self.client(at, None);
             self.want(at, channel);
             assert_eq!(self.peers[at].live(channel), live, "{channel}: asked for again");
         }
@@ -233,10 +281,10 @@ impl World {
 
     fn publish(&mut self, at: usize, channel: &'static str, count: u64) {
         for _ in 0..count {
-            let number = self.checker.noted();
+            let number = self.checker.noted(at, channel);
             self.peers[at].core.publish(self.now, Note { channel, number });
         }
-        self.client(at);
+        self.client(at, None);
     }
 
     pub(crate) fn link(&mut self, at: usize) -> Option<&mut Link> {
