@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway, connection::Transport, gateway::Shared, guard::Guard, hub::Hub, job::Identify, mailbox::Token,
-    origin, problem::problem,
+    origin, problem::problem, sse,
 };
 use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
@@ -43,11 +43,9 @@ pub(crate) fn routes(gateway: Gateway) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         let hub = Rc::new(OnceCell::new());
         let path = gateway.shared.config.path.clone();
-        let connect = move |request, payload| {
-            let hub = hub.get_or_init(|| Hub::start(gateway.shared.clone())).clone();
-            connect(hub, request, payload)
-        };
-        config.route(&path, web::get().to(connect));
+        let hub = move || hub.get_or_init(|| Hub::start(gateway.shared.clone())).clone();
+        sse::route(config, &path, hub.clone());
+        config.route(&path, web::get().to(move |request, payload| connect(hub(), request, payload)));
     }
 }
 
@@ -124,6 +122,11 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
+    turn_away(shared, request)
+}
+
+/// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
+pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
     if shared.is_closing() {
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is closing"));
     }
