@@ -18,7 +18,7 @@ use crate::{
 use actix_http::ws::Frame;
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::BoxBody,
+    body::{BoxBody, MessageBody},
     http::{
         Method, StatusCode,
         header::{HeaderMap, UPGRADE},
@@ -41,6 +41,9 @@ const ALLOWED: &str = "GET, OPTIONS";
 /// Headers that a page of another origin may set, where its own client is no `EventSource`.
 const ALLOWED_HEADERS: &str = "authorization, cache-control, last-event-id";
 
+/// Where an `EventSource` says what it has had, when it comes back.
+const LAST_EVENT_ID: &str = "last-event-id";
+
 /// How long a browser may remember what it may, in seconds.
 const PREFLIGHT_AGE: &str = "600";
 
@@ -62,7 +65,12 @@ pub(crate) fn route(config: &mut ServiceConfig, path: &str, hub: impl Fn() -> Rc
 }
 
 async fn answer(hub: Rc<Hub>, request: HttpRequest) -> HttpResponse {
-    let mut response = open(&hub, &request).await.unwrap_or_else(|refusal| refusal);
+    let refused = |refusal: HttpResponse| match request.headers().get(LAST_EVENT_ID) {
+        // An `EventSource` that gets anything but a stream gives up for good.
+        Some(_) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => stream(feed::come_again()),
+        _ => refusal,
+    };
+    let mut response = open(&hub, &request).await.unwrap_or_else(refused);
     origin::share(request.headers(), &hub.shared.config.allowed_origins, response.headers_mut());
     response
 }
@@ -117,15 +125,22 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     let identify = ready(Ok(subject)).boxed_local();
     let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
     let subscriptions = feed.subscriptions();
-    let stream = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat);
+    let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat);
     for frame in subscriptions {
         hub.receive(token, Ok(Frame::Text(frame.into())));
     }
-    Ok(HttpResponse::Ok()
+    Ok(stream(body))
+}
+
+/// A stream with the text of `body`. Its connection ends with it: who comes back while the gateway closes is to knock
+/// on a closed door, and not to be sent away on a connection of before.
+fn stream(body: impl MessageBody + 'static) -> HttpResponse {
+    HttpResponse::Ok()
+        .force_close()
         .insert_header(("content-type", "text/event-stream; charset=utf-8"))
         .insert_header(("cache-control", "no-cache, no-transform"))
         .insert_header(("x-accel-buffering", "no"))
-        .body(BoxBody::new(stream)))
+        .body(BoxBody::new(body))
 }
 
 /// The channels that are asked for, each once; or what is wrong with them.
@@ -147,9 +162,9 @@ fn channels(query: &[(String, String)], limit: usize) -> Result<Vec<Arc<str>>, S
     Ok(channels)
 }
 
-/// What a client says that it has, when it was here before: an `EventSource` says it in a header.
+/// What a client says that it has, when it was here before.
 fn last_event_id<'a>(headers: &'a HeaderMap, query: &'a [(String, String)]) -> Option<&'a [u8]> {
-    let header = headers.get("last-event-id").map(|id| id.as_bytes()).filter(|id| !id.is_empty());
+    let header = headers.get(LAST_EVENT_ID).map(|id| id.as_bytes()).filter(|id| !id.is_empty());
     let given = query.iter().find(|(key, _)| key == "lastEventId").map(|(_, id)| id.as_bytes());
     header.or(given).filter(|id| !id.is_empty())
 }

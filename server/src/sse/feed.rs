@@ -62,7 +62,7 @@ impl Feed {
         let places = read_token(last, channels.len());
         let channels =
             channels.into_iter().zip(places).map(|(channel, at)| Followed { channel, at }).collect();
-        Self { channels, retry: RETRY + fastrand::u64(..RETRY), moved: false }
+        Self { channels, retry: pause(), moved: false }
     }
 
     /// The frames that the session has to hear first.
@@ -220,6 +220,17 @@ fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
+}
+
+/// The text of a stream for a client that cannot be taken now.
+pub(super) fn come_again() -> Vec<u8> {
+    let mut out = Vec::new();
+    retry(&mut out, pause());
+    out
+}
+
+fn pause() -> u64 {
+    RETRY + fastrand::u64(..RETRY)
 }
 
 fn retry(out: &mut Vec<u8>, ms: u64) {

@@ -84,6 +84,7 @@ async fn events_come_as_text(serving: Serving) {
         ("cache-control", "no-cache, no-transform"),
         ("x-accel-buffering", "no"),
         ("vary", "origin"),
+        ("connection", "close"),
     ] {
         assert_eq!(stream.head.header(name), Some(value), "{name}");
     }
@@ -323,6 +324,7 @@ async fn an_authorizer_that_fails(serving: Serving) {
     for channel in ["sick", "now"] {
         let answer = get(&server, &format!("?channel={channel}"), &[]).await;
         assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{channel}");
+        Stream::resume(&server, &format!("channel={channel}"), "k3:7").await.expect_end().await;
         assert!(answer.body.contains(channel) && !answer.body.contains("secret"), "{}", answer.body);
     }
 }
@@ -447,6 +449,11 @@ async fn nobody_is_let_in_while_draining(serving: Serving) {
     for answer in [late, answer] {
         assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));
     }
+    // Who was here before is asked to come again.
+    let mut back = Stream::resume(&server, "channel=a", "k3:7").await;
+    back.expect_end().await;
+    assert_eq!(back.id, "");
+    assert!(back.retry.is_some_and(|after| after >= 2_000));
 }
 
 async fn sent_away_while_draining(serving: Serving) {

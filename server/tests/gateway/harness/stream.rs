@@ -47,7 +47,13 @@ impl Stream {
         let (head, raw) = answer(&mut socket, false).await;
         assert_eq!(head.status, 200, "{}", head.body);
         let (text, blocks, id) = (String::new(), VecDeque::new(), String::new());
-        Self { socket, head, raw, text, blocks, ended: false, id, retry: None }
+        let mut stream = Self { socket, head, raw, text, blocks, ended: false, id, retry: None };
+        if stream.head.header("content-length").is_some() {
+            stream.ended = true;
+            stream.text = std::mem::take(&mut stream.head.body);
+            stream.take_blocks();
+        }
+        stream
     }
 
     /// The text up to the next blank line; `None` at the end of the stream.
@@ -77,11 +83,15 @@ impl Stream {
         self.ended = size == 0;
         self.text.push_str(std::str::from_utf8(&self.raw[at + 2..][..size]).expect("whole characters"));
         self.raw.drain(..at + 2 + size + 2);
+        self.take_blocks();
+        true
+    }
+
+    fn take_blocks(&mut self) {
         while let Some(end) = self.text.find("\n\n") {
             self.blocks.push_back(self.text[..end].to_owned());
             self.text.drain(..end + 2);
         }
-        true
     }
 
     /// The next event; `None` at the end of the stream.
