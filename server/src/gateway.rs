@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) clients: AtomicUsize,
     pub(crate) client_left: Notify,
     pub(crate) dropped_frames: AtomicU64,
-    resolve_subject: Option<SubjectResolver>,
+    pub(crate) resolve_subject: Option<SubjectResolver>,
     hubs: Mutex<Vec<Arc<Mailbox>>>,
     closed: AtomicBool,
 }

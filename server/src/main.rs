@@ -97,8 +97,7 @@ fn hint(error: &io::Error) -> &'static str {
 
 fn main() -> ExitCode {
     let Cli { command: Command::Serve(options) } = Cli::parse();
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
     match actix_rt::System::new().block_on(serve(options)) {
