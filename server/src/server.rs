@@ -220,3 +220,21 @@ async fn refuse(framed: Framed<Replay, h1::Codec>, response: actix_web::HttpResp
     parts.io.write_all(&parts.write_buf).await?;
     parts.io.shutdown().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryBroadcaster;
+    use std::{io::Write, net::TcpStream};
+
+    #[test]
+    fn connections_do_not_wait_for_more_to_send() {
+        let gateway = Gateway::builder(MemoryBroadcaster::default()).build().expect("valid settings");
+        let server = Server::bind(gateway, ([127, 0, 0, 1], 0).into()).expect("a free port");
+        server.listener.set_nonblocking(false).expect("a socket");
+        let mut client = TcpStream::connect(server.address().expect("an address")).expect("a listener");
+        client.write_all(b"x").expect("an open connection");
+        let (connection, _) = server.listener.accept().expect("a connection");
+        assert!(connection.nodelay().expect("a TCP socket"));
+    }
+}

@@ -23,6 +23,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{
         OwnedSemaphorePermit, Semaphore,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -90,7 +91,11 @@ impl Workers {
                 // What the application does on this thread may ask for the system it runs in.
                 system.into_iter().for_each(System::set_current);
                 match runtime(count) {
-                    Ok(runtime) => runtime.block_on(work(arrivals, service, places, started)),
+                    Ok(runtime) => {
+                        let work = runtime.spawn_local(work(arrivals, service, places, started));
+                        // An error: it panicked, which is in the log.
+                        runtime.block_on(work).unwrap_or_default();
+                    }
                     Err(error) => drop(started.send(Err(error))),
                 }
                 drop(end);
@@ -114,11 +119,14 @@ impl Workers {
     }
 }
 
-fn runtime(workers: usize) -> io::Result<actix_rt::Runtime> {
+/// A runtime that keeps its tasks on the thread it runs on. Its own main future must be none of those that sockets wake:
+/// what wakes it goes through the kernel.
+fn runtime(workers: usize) -> io::Result<LocalRuntime> {
     let threads = (BLOCKING_THREADS / workers).max(1);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(threads).build()?;
-    Ok(runtime.into())
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(threads)
+        .build_local(LocalOptions::default())
 }
 
 /// Makes a worker's HTTP service.

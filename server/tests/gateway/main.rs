@@ -6,6 +6,7 @@ mod breach;
 mod delivery;
 mod harness;
 mod leaving;
+mod listening;
 mod liveness;
 mod publishing;
 mod shutdown;
