@@ -35,7 +35,7 @@ use tokio::io::AsyncWriteExt;
 /// Connections that the kernel holds until a worker takes them.
 const BACKLOG: i32 = 4_096;
 
-/// How long a client has for the head of its request.
+/// How long a client has for the head of its request, from its first byte on. See [`defer_accept`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest body of an answer to an upgrade request that is refused.

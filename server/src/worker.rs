@@ -1,7 +1,7 @@
 //! The listener's worker threads. The first one accepts, and deals the connections out in turn.
 //!
-//! A connection comes to a worker as a bare socket, as a rule with its request already there. An ordinary WebSocket
-//! handshake goes straight to the worker's hub; every other request, whole or not, to the HTTP service.
+//! As a rule a connection's request is there when the connection is. Read at once, an ordinary WebSocket handshake goes
+//! straight to the worker's hub; everything else, whole or not, goes to the HTTP service with what was read.
 
 use crate::{replay::Replay, upgrade::Entrance};
 use actix_http::Protocol;
@@ -15,6 +15,7 @@ use std::{
     io::{self, ErrorKind, Read},
     iter::once,
     net::{self, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -22,8 +23,9 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpStream},
-    runtime::{Builder, LocalOptions, LocalRuntime},
+    runtime::Builder,
     sync::{
         OwnedSemaphorePermit, Semaphore,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -91,11 +93,7 @@ impl Workers {
                 // What the application does on this thread may ask for the system it runs in.
                 system.into_iter().for_each(System::set_current);
                 match runtime(count) {
-                    Ok(runtime) => {
-                        let work = runtime.spawn_local(work(arrivals, service, places, started));
-                        // An error: it panicked, which is in the log.
-                        runtime.block_on(work).unwrap_or_default();
-                    }
+                    Ok(runtime) => runtime.block_on(work(arrivals, service, places, started)),
                     Err(error) => drop(started.send(Err(error))),
                 }
                 drop(end);
@@ -119,14 +117,10 @@ impl Workers {
     }
 }
 
-/// A runtime that keeps its tasks on the thread it runs on. Its own main future must be none of those that sockets wake:
-/// what wakes it goes through the kernel.
-fn runtime(workers: usize) -> io::Result<LocalRuntime> {
+fn runtime(workers: usize) -> io::Result<actix_rt::Runtime> {
     let threads = (BLOCKING_THREADS / workers).max(1);
-    Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(threads)
-        .build_local(LocalOptions::default())
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(threads).build()?;
+    Ok(runtime.into())
 }
 
 /// Makes a worker's HTTP service.
@@ -241,14 +235,22 @@ where
     S: Service<Plain> + 'static,
 {
     fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-        // Not by way of the runtime, which has yet to hear that there is something to read.
+        // Not by way of the runtime, which has yet to hear of a socket that came from another worker.
         let read = match (&*SockRef::from(&stream)).read(&mut self.buffer) {
             Ok(0) => return,
-            Ok(read) => &self.buffer[..read],
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => &[],
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(_) => return,
         };
-        let Some(stream) = self.entrance.enter(stream, read) else { return };
+        if read < self.buffer.len() {
+            // It takes a socket of its own to be ready, until it hears that there is nothing more to read.
+            let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
+            let _ = stream.try_io(Interest::READABLE, nothing);
+        }
+        let read = &self.buffer[..read];
+        // A panic is one of the application's, and concerns this connection alone.
+        let entered = catch_unwind(AssertUnwindSafe(|| self.entrance.enter(stream, read)));
+        let Ok(Some(stream)) = entered else { return };
         let request = (Replay { read: Bytes::copy_from_slice(read), stream }, Protocol::Http1, Some(peer));
         let http = self.http.clone();
         actix_rt::spawn(async move {
