@@ -8,7 +8,7 @@ mod raw;
 pub(crate) use client::{Client, Said, err, ok, publish, sub, unsub};
 pub(crate) use http::{Answer, request};
 pub(crate) use probe::{Door, Probe};
-pub(crate) use raw::{Raw, masked, text};
+pub(crate) use raw::{Raw, handshake, masked, text};
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
 use std::{
