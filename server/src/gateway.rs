@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event};
+use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event, is_valid_key};
 use tokio::{sync::Notify, time::timeout};
 
 /// How long [`Gateway::close`] waits for the clients to go.
@@ -156,13 +156,18 @@ impl Gateway {
     /// behind with what was published before, it waits for them.
     ///
     /// # Errors
-    /// [`BroadcastError::Config`] for an invalid channel or event name, otherwise what the broadcaster says.
+    /// [`BroadcastError::Config`] for an invalid channel, event name or key, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
         check_channel(channel)?;
         if !is_valid_event(event.name()) {
             return Err(BroadcastError::Config(format!(
                 "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
                 event.name()
+            )));
+        }
+        if let Some(key) = event.key().filter(|key| !is_valid_key(key)) {
+            return Err(BroadcastError::Config(format!(
+                "invalid key {key:?}: allowed are 1 to 64 bytes without control characters"
             )));
         }
         self.shared.upstreams.backlog.room().await;
