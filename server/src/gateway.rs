@@ -147,7 +147,8 @@ impl Gateway {
     }
 
     /// The gateway's routes, for [`App::configure`](actix_web::App::configure): the WebSocket at
-    /// [`Config::path`]. Each worker thread gets connections of its own.
+    /// [`Config::path`], and server-sent events at `/sse` under it: `?channel=orders.42`, and `&channel=…` for each more.
+    /// Each worker thread gets connections of its own.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         upgrade::routes(self.clone())
     }
@@ -256,7 +257,7 @@ impl Gateway {
     }
 }
 
-fn check_channel(channel: &str) -> Result<(), BroadcastError> {
+pub(crate) fn check_channel(channel: &str) -> Result<(), BroadcastError> {
     if is_valid_channel(channel) {
         return Ok(());
     }

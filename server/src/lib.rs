@@ -32,6 +32,7 @@ mod problem;
 mod server;
 pub mod session;
 mod socket;
+mod sse;
 #[doc(hidden)]
 pub mod tail;
 mod upgrade;

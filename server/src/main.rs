@@ -180,6 +180,7 @@ fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
 fn announce(options: &Serve, address: SocketAddr) {
     println!("tidings {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  clients connect to  ws://{address}{}", options.path);
+    println!("  or listen by        http://{address}{}/sse?channel=…", options.path.trim_end_matches('/'));
     println!("  backends publish by POST http://{address}/api/publish, from this machine only");
     if let Some(dir) = &options.static_dir {
         println!("  static files        {}", dir.display());

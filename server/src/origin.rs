@@ -1,6 +1,8 @@
 //! Which pages may connect: a WebSocket is not held back by the same-origin policy, so the gateway checks.
 
-use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whether `origin` can be on the list of allowed origins.
@@ -36,6 +38,19 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
 }
 
+/// Lets the page that a request with the headers `request` came from read the answer with the headers `response`, when
+/// it may use the gateway; with cookies, when it is on the list by its name.
+pub(crate) fn share(request: &HeaderMap, allowed: &[String], response: &mut HeaderMap) {
+    response.insert(VARY, HeaderValue::from_static("origin"));
+    let Some(origin) = request.get(ORIGIN).filter(|_| is_allowed(request, allowed)) else { return };
+    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let name = origin.to_str().unwrap_or_default();
+    // `null` is no name: every page in a sandbox has it.
+    if name != "null" && allowed.iter().any(|entry| entry.eq_ignore_ascii_case(name)) {
+        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+}
+
 fn same_host(host: Option<&str>, origin: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let Some(host) = host else { return false };
@@ -68,7 +83,6 @@ fn is_loopback(origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
 
     fn allowed(origin: Option<&'static str>, list: &[&str]) -> bool {
         let mut headers = HeaderMap::new();

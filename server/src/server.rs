@@ -152,6 +152,8 @@ where
     });
     HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
+        // So that it is noticed at once when the reader of an event stream goes.
+        .h1_allow_half_closed(false)
         .upgrade(upgrade)
         .finish(app().map_err(|error: actix_web::Error| error.error_response()))
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway, connection::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
-    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket,
+    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse,
 };
 use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
@@ -67,6 +67,8 @@ impl Entrance {
     /// Mounts the gateway. Its route comes before all others, and nothing can be wrapped around it.
     pub(crate) fn route(self, config: &mut ServiceConfig) {
         let path = self.shared.config.path.clone();
+        let entrance = self.clone();
+        sse::route(config, &path, move || entrance.hub().clone());
         let connect = move |request, payload| connect(self.hub().clone(), request, payload);
         config.route(&path, web::get().to(connect));
     }
@@ -177,6 +179,11 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
+    turn_away(shared, request)
+}
+
+/// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
+pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
     if let Err(detail) = room(shared) {
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     }

@@ -15,6 +15,7 @@ mod publishing;
 mod recovery;
 mod shutdown;
 mod slow;
+mod sse;
 mod subscribing;
 mod transport;
 mod upgrading;
