@@ -14,7 +14,7 @@ use crate::{
 };
 use js_sys::{Date, Function, JsString, Map, Math, Promise};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 use tidings_client_core::{
@@ -100,9 +100,14 @@ impl Client {
         })
     }
 
+    /// Nobody has it at this moment. A panic with a message would cost hundreds of bytes.
+    fn inner(&self) -> RefMut<'_, Inner> {
+        self.inner.try_borrow_mut().unwrap_or_else(|_| std::process::abort())
+    }
+
     /// Tells the core something.
     fn tell<R>(&self, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         let now = inner.now();
         input(&mut inner.core, now)
     }
@@ -115,7 +120,7 @@ impl Client {
 
     /// Asks the core something.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&ClientCore) -> R) -> R {
-        question(&self.inner.borrow().core)
+        question(&self.inner().core)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -132,7 +137,7 @@ impl Client {
             core.connect(now);
         });
         self.link.hold(self);
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         if inner.page.is_none() {
             inner.page = Page::listen(self.link.caller("page"));
         }
@@ -186,7 +191,7 @@ impl Client {
             return false;
         }
         let message = {
-            let core = &mut self.inner.borrow_mut().core;
+            let core = &mut self.inner().core;
             let message = core.message(socket, event.channel, event.offset, event.previous);
             message.map(|(channel, arrival)| (channel.clone(), arrival))
         };
@@ -219,12 +224,12 @@ impl Client {
     }
 
     pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) {
-        self.inner.borrow_mut().socket = None;
+        self.inner().socket = None;
         self.act(|core, now| core.closed(now, socket, closed));
     }
 
     pub(crate) fn fire(self: &Rc<Self>) {
-        let timer = self.inner.borrow_mut().timer.take();
+        let timer = self.inner().timer.take();
         if let Some((due, _)) = timer {
             self.act(|core, now| core.timer(now, due));
         }
@@ -253,14 +258,14 @@ impl Client {
             return;
         }
         loop {
-            let effect = self.inner.borrow_mut().core.poll();
+            let effect = self.inner().core.poll();
             match effect {
                 Some(effect) => self.perform(effect),
                 None => break,
             }
         }
         self.driving.set(false);
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         inner.set_timer(&self.link);
         // Before it is connected, only a publish that waits has a timer.
         if inner.core.state() == State::Idle {
@@ -286,13 +291,13 @@ impl Client {
             Effect::Gap { channel, why } => self.gap(&channel, &why),
             Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", &(after_ms as f64).into())),
             Effect::Connect { socket } => match Socket::open(self, socket) {
-                Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
+                Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
                     self.tell(|core, now| core.failed(now, socket, errors::message(&exception)));
                 }
             },
             Effect::Close { code, reason } => {
-                let socket = self.inner.borrow_mut().socket.take();
+                let socket = self.inner().socket.take();
                 if let Some(socket) = socket {
                     socket.close(code, reason);
                 }
@@ -333,7 +338,7 @@ impl Client {
 
     fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
-        let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
+        let socket = self.inner().socket.as_ref().map(Socket::handle);
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
             self.tell(|core, now| core.unsent(now, &frame));
         } else if let Outgoing::Publish { frame, request: None } = frame {
@@ -358,7 +363,7 @@ impl Client {
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
     fn let_go(&self) {
         self.link.let_go();
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         inner.page = None;
         inner.timer = None;
         self.ready.reject(closed_error);
