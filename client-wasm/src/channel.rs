@@ -4,13 +4,21 @@ use crate::{
     driver::{Client, closed_error},
     errors,
     frames::Publish,
+    js,
     listeners::Listeners,
     promise::{Deferred, Ready},
+    settings,
 };
-use js_sys::{Function, JsString, Object, Promise, WeakRef};
-use std::{cell::Cell, rc::Rc};
-use tidings_client_core::{ChannelState, State};
+use js_sys::{Function, JsString, Object, Promise, Set, WeakRef};
+use std::{
+    cell::{Cell, OnceCell},
+    rc::Rc,
+};
+use tidings_client_core::{ChannelState, State, reason};
 use wasm_bindgen::prelude::*;
+
+/// How many ids of events are remembered.
+const IDS: u32 = 1_000;
 
 /// A channel from `channel()` to `leave()`.
 pub(crate) struct Channel {
@@ -18,6 +26,8 @@ pub(crate) struct Channel {
     pub(crate) ready: Ready,
     /// Closed when the channel is left.
     pub(crate) listeners: Listeners,
+    /// The ids of its last events, where nothing else tells a repeat.
+    ids: OnceCell<Set>,
     /// The handle that the application has, so that it gets the same one again.
     handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
@@ -30,9 +40,15 @@ impl Channel {
             name,
             ready: Ready::default(),
             listeners: Listeners::new(),
+            ids: OnceCell::new(),
             handle: Cell::default(),
             refusal: Cell::default(),
         }
+    }
+
+    /// Whether an event with this id has come already, among the last ones.
+    pub(crate) fn knows(&self, id: &JsValue) -> bool {
+        js::repeated(self.ids.get_or_init(|| Set::new(&JsValue::UNDEFINED)), id, IDS)
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
@@ -106,7 +122,8 @@ impl BroadcastChannel {
         let event = errors::name("event", event)?;
         let handler = errors::function("handler", handler)?;
         let listeners = &self.channel.listeners;
-        Ok(if event == *"*" { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
+        let every = JsString::from("*");
+        Ok(if event == every { listeners.add_to_every(&handler) } else { listeners.add(&event, &handler) })
     }
 
     /// Publishes an event. The promise tells what became of it and is never rejected.
@@ -114,8 +131,29 @@ impl BroadcastChannel {
         let event = errors::name("event", event)?;
         let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
         let Deferred { promise, resolve, .. } = Deferred::new();
-        self.client.act(|core, _| core.publish(Publish { text, resolve }));
+        self.client.act(|core, now| core.publish(now, Publish { text, resolve }));
         Ok(promise)
+    }
+
+    /// Listens to gaps: events that were missed and will not come. Returns the function that ends it.
+    #[wasm_bindgen(js_name = onGap)]
+    pub fn on_gap(&self, handler: JsValue) -> Result<Function, JsValue> {
+        Ok(self.channel.listeners.add_to_gaps(&errors::function("handler", handler)?))
+    }
+
+    /// A promise for a page of history. It is rejected with an error whose `code` is the gateway's reason, `left`,
+    /// `disconnected`, `unsupported` or `no-history`.
+    pub fn history(&self, options: JsValue) -> Result<Promise, JsValue> {
+        let page = settings::page(&options)?;
+        Ok(match self.channel_state() {
+            Some(ChannelState::Denied) if page.until_attach => Promise::reject(&self.channel.denied_error()),
+            Some(_) => {
+                let Deferred { promise, resolve, .. } = Deferred::new();
+                self.client.history(&self.channel, page, &resolve);
+                promise
+            }
+            None => Promise::reject(&left_error(reason::LEFT)),
+        })
     }
 
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
@@ -126,7 +164,7 @@ impl BroadcastChannel {
         match self.channel_state() {
             Some(ChannelState::Subscribed) => ready.resolve(),
             Some(ChannelState::Denied) => ready.reject(|| self.channel.denied_error()),
-            None => ready.reject(|| left_error("left")),
+            None => ready.reject(|| left_error(reason::LEFT)),
             _ if self.client.state() == State::Closed => ready.reject(closed_error),
             _ => {}
         }
@@ -138,7 +176,7 @@ impl BroadcastChannel {
         if !self.channel.listeners.are_closed()
             && let Some(id) = self.client.find(&self.channel.name)
         {
-            self.channel.close("left");
+            self.channel.close(reason::LEFT);
             self.client.act(|core, now| core.leave(now, id));
         }
     }

@@ -3,36 +3,40 @@
 use crate::{
     channel::Channel,
     errors,
-    frames::{Frames, Publish},
-    js::{self, Record},
+    frames::{Event, Frames, Publish},
+    js::{self, Numbers},
+    link::Anchor,
     listeners::Listeners,
     page::Page,
     promise::{Ready, settle},
     settings::Settings,
     socket::Socket,
 };
-use gloo_timers::callback::Timeout;
-use js_sys::{Date, Function, JsString, Map, Math};
+use js_sys::{Date, Function, JsString, Map, Math, Promise};
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 use tidings_client_core::{
-    ChannelId, ChannelState, Clock, Closed, Core, Effect, Options, Outgoing, SocketId, State, reason,
+    Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, SocketId,
+    State, reason,
 };
+use tidings_protocol::Position;
 use wasm_bindgen::prelude::*;
 
 pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
 
-/// One client. While it is connected or trying, its socket, its timer and the page's events each hold it; when it
-/// closes, it lets go of all three.
+/// One client. While it is connected or trying, what its socket, its timer and the page call holds it.
 pub(crate) struct Client {
+    pub(crate) link: Anchor,
     pub(crate) settings: Settings,
     pub(crate) frames: Frames,
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
-    /// From a channel's name to its number, for as long as the core knows the channel.
-    names: Map,
+    /// From a channel's name to its number plus 1, for as long as the core knows the channel.
+    pub(crate) names: Numbers,
+    /// Who waits for pages of history, by the number of the request.
+    pages: Map,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
     inner: RefCell<Inner>,
@@ -44,8 +48,17 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Timeout)>,
+    timer: Option<(u64, Timer)>,
     page: Option<Page>,
+}
+
+/// A timer of JavaScript, cleared when it is dropped.
+struct Timer(JsValue);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        js::clear_timeout(&self.0);
+    }
 }
 
 impl Inner {
@@ -54,14 +67,13 @@ impl Inner {
     }
 
     /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
-    fn set_timer(&mut self, client: &Rc<Client>) {
+    fn set_timer(&mut self, link: &Anchor) {
         self.timer = match (self.core.deadline(), &self.timer) {
             (None, _) => None,
             (Some(deadline), Some((due, _))) if *due <= deadline => return,
             (Some(due), _) => {
-                let client = client.clone();
                 let delay = due.saturating_sub(self.now()).min(i32::MAX as u64);
-                Some((due, Timeout::new(delay as u32, move || client.fire())))
+                Some((due, Timer(js::set_timeout(&link.caller("fire"), delay as i32))))
             }
         };
     }
@@ -70,11 +82,13 @@ impl Inner {
 impl Client {
     pub(crate) fn new(settings: Settings, options: Options) -> Rc<Self> {
         Rc::new(Self {
+            link: Anchor::new(),
             settings,
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            names: Map::new(),
+            names: Map::new().unchecked_into(),
+            pages: Map::new(),
             driving: Cell::new(false),
             inner: RefCell::new(Inner {
                 core: Core::new(options, Math::random),
@@ -86,11 +100,16 @@ impl Client {
         })
     }
 
+    /// Nobody has it at this moment. A panic with a message would cost hundreds of bytes.
+    fn inner(&self) -> RefMut<'_, Inner> {
+        self.inner.try_borrow_mut().unwrap_or_else(|_| std::process::abort())
+    }
+
     /// Tells the core something.
-    fn tell(&self, input: impl FnOnce(&mut ClientCore, u64)) {
-        let mut inner = self.inner.borrow_mut();
+    fn tell<R>(&self, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
+        let mut inner = self.inner();
         let now = inner.now();
-        input(&mut inner.core, now);
+        input(&mut inner.core, now)
     }
 
     /// Tells the core something and does what follows.
@@ -101,7 +120,7 @@ impl Client {
 
     /// Asks the core something.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&ClientCore) -> R) -> R {
-        question(&self.inner.borrow().core)
+        question(&self.inner().core)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -117,9 +136,10 @@ impl Client {
             }
             core.connect(now);
         });
-        let mut inner = self.inner.borrow_mut();
+        self.link.hold(self);
+        let mut inner = self.inner();
         if inner.page.is_none() {
-            inner.page = Page::listen(self.clone());
+            inner.page = Page::listen(self.link.caller("page"));
         }
         drop(inner);
         self.drive();
@@ -139,14 +159,14 @@ impl Client {
         let channel = Rc::new(Channel::new(name.clone()));
         self.tell(|core, _| {
             let id = core.subscribe(known, channel.clone());
-            self.names.set(name, &id.0.into());
+            self.names.set(name, &(id.0 + 1).into());
         });
         self.drive();
         channel
     }
 
-    pub(crate) fn find(&self, name: &JsString) -> Option<ChannelId> {
-        self.names.get(name).as_f64().map(|number| ChannelId(number as u32))
+    pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
+        channel_id(self.names.number(name))
     }
 
     /// The state of a channel that was not left.
@@ -155,18 +175,61 @@ impl Client {
         self.ask(|core| core.channel_state(id))
     }
 
-    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, data: &JsValue) {
-        let frame = self.frames.read(data);
+    /// Asks for a page of history.
+    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, resolve: &Function) {
+        if let Some(id) = self.find(&channel.name) {
+            let request = self.tell(|core, _| core.history(id, page));
+            self.pages.set(&(request as f64).into(), resolve);
+            self.drive();
+        }
+    }
+
+    /// Hands an event that was received to its listeners, without a detour through the effects. False when it has to
+    /// wait until others have been carried out.
+    pub(crate) fn deliver(self: &Rc<Self>, socket: SocketId, event: &Event<'_>) -> bool {
+        if self.driving.get() {
+            return false;
+        }
+        let message = {
+            let core = &mut self.inner().core;
+            let message = core.message(socket, event.channel, event.offset, event.previous);
+            message.map(|(channel, arrival)| (channel.clone(), arrival))
+        };
+        if let Some((channel, arrival)) = message {
+            self.driving.set(true);
+            if arrival == Arrival::AfterGap {
+                self.gap(&channel, &reason::HOLE.into());
+            }
+            let data = if event.data.is_undefined() { &JsValue::NULL } else { event.data };
+            let repeated = arrival == Arrival::Unplaced && channel.knows(&self.frames.id(event.frame));
+            if !repeated {
+                channel.listeners.emit(event.name, data, &|exception| self.report(exception));
+            }
+            self.driving.set(false);
+        }
+        self.drive();
+        true
+    }
+
+    fn gap(&self, channel: &Channel, why: &JsValue) {
+        let gap = js::record("channel why", &channel.name, why, NOTHING);
+        channel.listeners.emit_gap(&gap, &|exception| self.report(exception));
+        self.emit("gap", &gap);
+    }
+
+    /// Something was received that may be a frame.
+    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, frame: &JsValue) {
+        let frame = self.frames.read(frame);
         self.act(|core, now| core.receive(now, socket, frame, |name| self.find(name)));
     }
 
     pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) {
-        self.inner.borrow_mut().socket = None;
+        self.inner().socket = None;
         self.act(|core, now| core.closed(now, socket, closed));
     }
 
-    fn fire(self: &Rc<Self>) {
-        let timer = self.inner.borrow_mut().timer.take();
+    pub(crate) fn fire(self: &Rc<Self>) {
+        let timer = self.inner().timer.take();
         if let Some((due, _)) = timer {
             self.act(|core, now| core.timer(now, due));
         }
@@ -185,8 +248,7 @@ impl Client {
         }
     }
 
-    fn emit(&self, event: &'static str, data: impl AsRef<JsValue>) {
-        let data = data.as_ref();
+    fn emit(&self, event: &'static str, data: &JsValue) {
         self.log("debug", event, data);
         self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
     }
@@ -196,41 +258,53 @@ impl Client {
             return;
         }
         loop {
-            let effect = self.inner.borrow_mut().core.poll();
+            let effect = self.inner().core.poll();
             match effect {
                 Some(effect) => self.perform(effect),
                 None => break,
             }
         }
         self.driving.set(false);
-        self.inner.borrow_mut().set_timer(self);
+        let mut inner = self.inner();
+        inner.set_timer(&self.link);
+        // Before it is connected, only a publish that waits has a timer.
+        if inner.core.state() == State::Idle {
+            if inner.timer.is_some() { self.link.hold(self) } else { self.link.let_go() }
+        }
     }
 
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
-            Effect::Deliver { channel, event, data } => {
+            Effect::Deliver { channel, id: Some(id), .. } if channel.knows(&id) => {}
+            Effect::Deliver { channel, event, data, .. } => {
                 channel.listeners.emit(&event, &data, &|exception| self.report(exception));
             }
             Effect::Send(frame) => self.send(frame),
-            Effect::Dropped { frame, reason } => {
-                let outcome = Record::new().with("ok", false).with("reason", reason);
-                settle(&frame.resolve, outcome.as_ref());
+            Effect::Acknowledged { frame, id, offset } => {
+                let offset = offset.map(|offset| offset as f64).into();
+                settle(&frame.resolve, &js::record("ok id offset", &JsValue::TRUE, &id, &offset));
             }
+            Effect::Dropped { frame, reason } => {
+                settle(&frame.resolve, &js::record("ok reason", &JsValue::FALSE, &reason, NOTHING));
+            }
+            Effect::History { request, page } => self.settle_page(request, page),
+            Effect::Gap { channel, why } => self.gap(&channel, &why),
+            Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", &(after_ms as f64).into())),
             Effect::Connect { socket } => match Socket::open(self, socket) {
-                Ok(opened) => self.inner.borrow_mut().socket = Some(opened),
+                Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
                     self.tell(|core, now| core.failed(now, socket, errors::message(&exception)));
                 }
             },
             Effect::Close { code, reason } => {
-                let socket = self.inner.borrow_mut().socket.take();
+                let socket = self.inner().socket.take();
                 if let Some(socket) = socket {
                     socket.close(code, reason);
                 }
             }
             Effect::Subscribed(channel) => {
                 channel.ready.resolve();
-                self.emit("subscribed", Record::new().with("channel", &channel.name));
+                self.emit("subscribed", &one("channel", &channel.name));
             }
             Effect::Denied { channel, reason } => channel.deny(reason),
             Effect::Forget(channel) => {
@@ -241,49 +315,66 @@ impl Client {
                 if to == State::Closed && self.state() == to {
                     self.let_go();
                 }
-                self.emit("state", Record::new().with("from", state_name(from)).with("to", state_name(to)));
+                let [from, to] = [from, to].map(|state| state_name(state).into());
+                self.emit("state", &js::record("from to", &from, &to, NOTHING));
             }
             Effect::Opened => {
                 self.ready.resolve();
-                self.emit("open", JsValue::UNDEFINED);
+                self.emit("open", NOTHING);
             }
-            Effect::Closed(Closed { code, reason, clean }) => self.emit(
-                "close",
-                Record::new().with("code", code).with("reason", reason).with("wasClean", clean),
-            ),
+            Effect::Closed(Closed { code, reason, clean }) => {
+                self.emit("close", &js::record("code reason wasClean", &code.into(), &reason, &clean.into()));
+            }
             Effect::Reconnecting { attempt, delay_ms } => self.emit(
                 "reconnecting",
-                Record::new().with("attempt", attempt).with("delayMs", delay_ms as f64),
+                &js::record("attempt delayMs", &attempt.into(), &(delay_ms as f64).into(), NOTHING),
             ),
             Effect::Error { channel, reason } => {
-                let mut error = Record::new();
-                if let Some(channel) = channel {
-                    error = error.with("channel", channel);
-                }
-                self.emit("error", error.with("reason", reason));
+                self.emit("error", &js::record("channel reason", &channel.into(), &reason, NOTHING));
             }
             _ => {}
         }
     }
 
-    fn send(&self, frame: Outgoing<Rc<Channel>, Publish>) {
+    fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
-        let socket = self.inner.borrow().socket.as_ref().map(Socket::handle);
+        let socket = self.inner().socket.as_ref().map(Socket::handle);
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
-            self.tell(|core, now| core.unsent(now, frame));
-        } else if let Outgoing::Publish(publish) = frame {
-            settle(&publish.resolve, Record::new().with("ok", true).as_ref());
+            self.tell(|core, now| core.unsent(now, &frame));
+        } else if let Outgoing::Publish { frame, request: None } = frame {
+            settle(&frame.resolve, &one("ok", &JsValue::TRUE));
         }
+    }
+
+    fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
+        let request = (request as f64).into();
+        let resolve = self.pages.get(&request);
+        self.pages.delete(&request);
+        let page = match page {
+            Ok((Position { epoch, offset }, events)) => {
+                let events = js::renamed(&events, "e d i o", "event data id offset");
+                js::record("events epoch offset", &events, &epoch, &(offset as f64).into())
+            }
+            Err(reason) => Promise::reject(&errors::failure(&reason, "there is no page of history")).into(),
+        };
+        settle(resolve.unchecked_ref(), &page);
     }
 
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
     fn let_go(&self) {
-        let mut inner = self.inner.borrow_mut();
+        self.link.let_go();
+        let mut inner = self.inner();
         inner.page = None;
         inner.timer = None;
         self.ready.reject(closed_error);
         inner.core.channels().for_each(|channel| channel.ready.reject(closed_error));
     }
+}
+
+const NOTHING: &JsValue = &JsValue::UNDEFINED;
+
+fn one(name: &str, value: &JsValue) -> JsValue {
+    js::record(name, value, NOTHING, NOTHING)
 }
 
 fn call_logger(logger: &JsValue, level: &str, message: &str, detail: &JsValue) -> bool {
@@ -309,4 +400,9 @@ pub(crate) const fn state_name(state: State) -> &'static str {
         State::Open => "open",
         State::Closed => "closed",
     }
+}
+
+/// The channel with this number in [`Client::names`].
+pub(crate) fn channel_id(number: u32) -> Option<ChannelId> {
+    number.checked_sub(1).map(ChannelId)
 }

@@ -3,26 +3,58 @@
 use crate::{
     channel::Channel,
     errors,
-    js::{self, Properties},
+    js::{self, Numbers, Properties},
 };
 use js_sys::{Function, JsString, Map, Object};
 use std::rc::Rc;
-use tidings_client_core::{Outgoing, Weight};
-use tidings_protocol::{Fields, Key, MAX_INTEGER, ServerFrame, Tag};
+use tidings_client_core::{ChannelId, Outgoing, Weight};
+use tidings_protocol::{Fields, Key, MAX_INTEGER, Position, ServerFrame, Tag};
 use wasm_bindgen::prelude::*;
 
-/// The frames that the core acts on. Others are dropped before they are read.
-const HANDLED: [Tag; 5] = [Tag::Welcome, Tag::Ok, Tag::Err, Tag::Msg, Tag::Ping];
+/// The frames that the core acts on, numbered from 1. Others are dropped before they are read, and no code for
+/// reading them is compiled.
+const fn handled(number: u32) -> Option<Tag> {
+    Some(match number {
+        MSG => Tag::Msg,
+        2 => Tag::Welcome,
+        3 => Tag::Ok,
+        4 => Tag::Err,
+        5 => Tag::Ping,
+        6 => Tag::Gap,
+        7 => Tag::Pos,
+        8 => Tag::Ack,
+        9 => Tag::Bye,
+        10 => Tag::Hist,
+        _ => return None,
+    })
+}
+
+/// The number of the tag of an event.
+pub(crate) const MSG: u32 = 1;
 
 /// Keys and tags as JavaScript strings, made once.
 pub(crate) struct Frames {
     keys: [JsValue; Key::ALL.len()],
-    /// From a tag's text to its place in [`HANDLED`].
-    tags: Map,
+    /// From a tag's text to its number in [`handled`].
+    pub(crate) tags: Numbers,
+    /// The beginning of this client's idempotency keys; the number of the request follows.
+    key: JsString,
+}
+
+/// An event as it was received.
+pub(crate) struct Event<'a> {
+    pub(crate) frame: &'a JsValue,
+    pub(crate) channel: Option<ChannelId>,
+    pub(crate) name: &'a JsValue,
+    pub(crate) data: &'a JsValue,
+    pub(crate) offset: Option<u64>,
+    pub(crate) previous: Option<u64>,
 }
 
 /// A publish that is ready to be sent.
+#[derive(Clone)]
 pub(crate) struct Publish {
+    /// The frame of version 1.
     pub(crate) text: JsString,
     /// Resolves the promise of what became of it.
     pub(crate) resolve: Function,
@@ -30,37 +62,42 @@ pub(crate) struct Publish {
 
 impl Weight for Publish {
     fn bytes(&self) -> usize {
-        String::from(&self.text).len()
+        js::bytes(&self.text) as usize
     }
 }
 
 impl Frames {
     pub(crate) fn new() -> Self {
         let tags = Map::new();
-        for (index, tag) in HANDLED.iter().enumerate() {
-            tags.set(&tag.as_str().into(), &(index as u32).into());
+        for (number, tag) in (MSG..).map_while(|number| Some((number, handled(number)?))) {
+            tags.set(&tag.as_str().into(), &number.into());
         }
-        Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags }
+        let tags = tags.unchecked_into();
+        Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags, key: js::unique() }
     }
 
-    /// Reads the data of a message; `None` when it is no frame that the protocol knows.
-    pub(crate) fn read(&self, data: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
-        if !data.is_string() {
-            return None;
-        }
-        let value = js::parse(data).ok()?;
-        ServerFrame::read(&Frame::new(value, self)?)
+    /// The id of an event.
+    pub(crate) fn id(&self, frame: &JsValue) -> JsValue {
+        frame.unchecked_ref::<Properties>().get(&self.keys[Key::EventId as usize])
     }
 
-    /// What is `undefined` is left out.
-    fn write(&self, tag: Tag, fields: &[(Key, &JsValue)]) -> Result<JsString, JsValue> {
-        let frame = Object::new();
-        let properties: &Properties = frame.unchecked_ref();
-        properties.set(&self.keys[Key::Tag as usize], &tag.as_str().into());
+    /// Reads what a message held; `None` when it is no frame that the protocol knows.
+    pub(crate) fn read(&self, frame: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
+        ServerFrame::read(&Frame::new(frame.clone(), self)?)
+    }
+
+    fn object(&self, fields: &[(Key, &JsValue)]) -> Object {
+        let object = Object::new();
+        let properties: &Properties = object.unchecked_ref();
         for (key, value) in fields {
             properties.set(&self.keys[*key as usize], value);
         }
-        js::stringify(&frame).map(JsCast::unchecked_into)
+        object
+    }
+
+    /// What is `undefined` is left out.
+    fn write(&self, fields: &[(Key, &JsValue)]) -> Result<JsString, JsValue> {
+        js::stringify(&self.object(fields)).map(JsCast::unchecked_into)
     }
 
     /// The text of a publish. An error when the data has no form in JSON.
@@ -73,20 +110,53 @@ impl Frames {
         if data.is_function() || data.is_symbol() {
             return Err(errors::invalid("data", "a value that JSON can express"));
         }
-        self.write(Tag::Pub, &[(Key::Channel, channel), (Key::Event, event), (Key::Data, data)])
+        let tag = &Tag::Pub.as_str().into();
+        self.write(&[(Key::Tag, tag), (Key::Channel, channel), (Key::Event, event), (Key::Data, data)])
     }
 
     /// The text of a frame.
-    pub(crate) fn text(&self, frame: &Outgoing<Rc<Channel>, Publish>) -> JsString {
+    pub(crate) fn text(&self, frame: &Outgoing<Rc<Channel>, JsString, Publish>) -> JsString {
+        let about = |tag: Tag, channel: &Channel, [first, second, third]: [(Key, &JsValue); 3]| {
+            let tag = &tag.as_str().into();
+            self.write(&[(Key::Tag, tag), (Key::Channel, &channel.name), first, second, third])
+        };
         let written = match frame {
-            Outgoing::Publish(publish) => return publish.text.clone(),
-            Outgoing::Subscribe(channel) => self.write(Tag::Sub, &[(Key::Channel, &channel.name)]),
-            Outgoing::Unsubscribe(channel) => self.write(Tag::Unsub, &[(Key::Channel, &channel.name)]),
-            Outgoing::Pong => self.write(Tag::Pong, &[]),
+            Outgoing::Publish { frame: Publish { text, .. }, request: None } => return text.clone(),
+            Outgoing::Publish { frame: Publish { text, .. }, request: Some(request) } => {
+                let number = number(*request);
+                let key = self.key.concat(&number);
+                let request = self.write(&[(Key::Number, &number), (Key::IdempotencyKey, &key)]);
+                request.map(|request| js::join(text, &request))
+            }
+            Outgoing::Subscribe { channel, resume } => {
+                let resume = resume.as_ref().map(|Position { epoch, offset }| {
+                    self.object(&[(Key::Epoch, epoch), (Key::Offset, &number(*offset))])
+                });
+                about(Tag::Sub, channel, [(Key::Resume, &resume.into()), NOTHING, NOTHING])
+            }
+            Outgoing::Unsubscribe(channel) => about(Tag::Unsub, channel, [NOTHING; 3]),
+            Outgoing::History { channel, request, limit, before } => {
+                let [limit, before] = [limit, before].map(|value| value.map(|value| value as f64).into());
+                let page = [(Key::Limit, &limit), (Key::Before, &before), (Key::Number, &number(*request))];
+                about(Tag::Hist, channel, page)
+            }
+            Outgoing::Pong => self.write(&[(Key::Tag, &Tag::Pong.as_str().into())]),
         };
         // A name is a string, and JSON has a form for each.
         written.unwrap_or_default()
     }
+}
+
+/// A field that is left out.
+const NOTHING: (Key, &JsValue) = (Key::Data, &JsValue::UNDEFINED);
+
+fn number(value: u64) -> JsValue {
+    (value as f64).into()
+}
+
+/// The integer that `value` is, from 0 to [`MAX_INTEGER`].
+pub(crate) fn integer(value: f64) -> Option<u64> {
+    (value >= 0.0 && value <= MAX_INTEGER as f64 && value.fract() == 0.0).then_some(value as u64)
 }
 
 /// One received object.
@@ -110,8 +180,8 @@ impl Fields for Frame<'_> {
     type Value = JsValue;
 
     fn tag(&self) -> Option<Tag> {
-        let tag = self.frames.tags.get(&self.get(Key::Tag)).as_f64()?;
-        HANDLED.get(tag as usize).copied()
+        let number = self.frames.tags.number(&self.get(Key::Tag));
+        handled(number)
     }
 
     fn text(&self, key: Key) -> Option<JsString> {
@@ -124,8 +194,7 @@ impl Fields for Frame<'_> {
     }
 
     fn integer(&self, key: Key) -> Option<u64> {
-        let value = self.get(key).as_f64()?;
-        (value >= 0.0 && value <= MAX_INTEGER as f64 && value.fract() == 0.0).then_some(value as u64)
+        integer(self.get(key).as_f64()?)
     }
 
     fn flag(&self, key: Key) -> Option<bool> {

@@ -1,7 +1,44 @@
 //! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
-use js_sys::{Function, JsString};
+use js_sys::{Array, Function, JsString, Map, Set};
 use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/primitives.js")]
+extern "C" {
+    /// A listener for a socket that tells a link of what it hears.
+    pub(crate) fn listener(link: &JsValue, socket: u32, tags: &Numbers, channels: &Numbers) -> Function;
+
+    /// Calls the functions in the set under `key`. Returns what they threw.
+    pub(crate) fn call(sets: &Map, key: &JsValue, word: &JsValue) -> Option<Array>;
+
+    /// The same with two words.
+    #[wasm_bindgen(js_name = call)]
+    pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
+
+    /// How long a text is in UTF-8.
+    pub(crate) fn bytes(text: &JsString) -> u32;
+
+    /// `{ promise, resolve, reject }`.
+    pub(crate) fn deferred() -> Properties;
+
+    /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
+    pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
+
+    /// An object with up to three properties; `names` has a space between two. What is `undefined` is left out.
+    pub(crate) fn record(names: &str, first: &JsValue, second: &JsValue, third: &JsValue) -> JsValue;
+
+    /// What the objects in a list have under `keys`, under `names`; `null` where there is nothing.
+    pub(crate) fn renamed(list: &JsValue, keys: &str, names: &str) -> JsValue;
+
+    /// The JSON text of an object that has the properties of two.
+    pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
+
+    /// A word that no other client has.
+    pub(crate) fn unique() -> JsString;
+
+    /// Empties a map of sets.
+    pub(crate) fn clear(sets: &Map);
+}
 
 #[wasm_bindgen]
 extern "C" {
@@ -20,17 +57,24 @@ extern "C" {
     #[wasm_bindgen(method, structural, indexing_setter)]
     pub(crate) fn set(this: &Properties, key: &JsValue, value: &JsValue);
 
-    /// `event.data`.
-    #[wasm_bindgen(method, structural, getter)]
-    fn data(this: &Properties) -> JsValue;
-
-    /// The text stays where it is, outside of linear memory.
-    #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
-    pub(crate) fn parse(text: &JsValue) -> Result<JsValue, JsValue>;
-
     /// `undefined` for what JSON has no form for.
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = stringify)]
     pub(crate) fn stringify(value: &JsValue) -> Result<JsValue, JsValue>;
+
+    /// A map from strings to numbers above 0.
+    #[derive(Clone)]
+    #[wasm_bindgen(extends = Map)]
+    pub(crate) type Numbers;
+
+    /// 0 when there is none.
+    #[wasm_bindgen(method, structural, js_name = get)]
+    pub(crate) fn number(this: &Numbers, key: &JsValue) -> u32;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub(crate) fn set_timeout(callback: &JsValue, delay_ms: i32) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(timer: &JsValue);
 
     /// A function.
     pub(crate) type Callable;
@@ -74,31 +118,14 @@ pub(crate) fn property(object: &JsValue, key: &str) -> JsValue {
     }
 }
 
-/// `event.data`, without a string for the key.
-pub(crate) fn data(event: &JsValue) -> JsValue {
-    event.unchecked_ref::<Properties>().data()
+/// Whether `object[key]` is this text.
+pub(crate) fn is(object: &JsValue, key: &str, text: &str) -> bool {
+    // Compared in JavaScript: no text is copied into linear memory.
+    let text = JsValue::from(text);
+    property(object, key) == text
 }
 
-/// A new object, made property by property.
-pub(crate) struct Record(JsValue);
-
-impl Record {
-    pub(crate) fn new() -> Self {
-        Self(js_sys::Object::new().into())
-    }
-
-    pub(crate) fn with(self, key: &str, value: impl Into<JsValue>) -> Self {
-        self.put(key, &value.into());
-        self
-    }
-
-    fn put(&self, key: &str, value: &JsValue) {
-        self.0.unchecked_ref::<Properties>().set(&key.into(), value);
-    }
-}
-
-impl AsRef<JsValue> for Record {
-    fn as_ref(&self) -> &JsValue {
-        &self.0
-    }
+/// A method of an object, bound to it and to its first argument.
+pub(crate) fn method(object: &JsValue, name: &str, argument: &JsValue) -> Function {
+    property(object, name).unchecked_into::<Callable>().bind(object, argument)
 }

@@ -14,6 +14,7 @@ mod driver;
 mod errors;
 mod frames;
 mod js;
+mod link;
 mod listeners;
 mod page;
 mod promise;
@@ -22,6 +23,7 @@ mod socket;
 
 pub use channel::BroadcastChannel;
 pub use client::BroadcastClient;
+pub use link::Link;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]

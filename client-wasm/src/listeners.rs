@@ -2,79 +2,79 @@
 //! what nobody holds any longer is collected like any other object.
 
 use crate::js::{self, Callable};
-use js_sys::{Array, Function, JsString, Map};
+use js_sys::{Array, Function, Map, Set};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
 /// Listeners by event, until they are closed.
 pub(crate) struct Listeners {
-    /// From an event to a map whose keys and values are its listeners.
+    /// From an event to the set of its listeners; those to every event are under the map itself, which names none.
     events: Map,
+    /// Whether there was ever a listener to every event.
+    every: Cell<bool>,
     closed: Cell<bool>,
 }
 
-/// The key of the listeners to every event; an event's name is a string.
-const EVERY: JsValue = JsValue::NULL;
+/// What the listeners to gaps are under: no frame can name it as its event, for JSON has no form for it.
+const GAP: f64 = f64::NAN;
 
 impl Listeners {
     pub(crate) fn new() -> Self {
-        Self { events: Map::new(), closed: Cell::new(false) }
+        Self { events: Map::new(), every: Cell::new(false), closed: Cell::new(false) }
     }
 
     /// Adds a listener and returns the function that removes it, and only it: the same function may be added twice.
     pub(crate) fn add(&self, event: &JsValue, listener: &Function) -> Function {
-        let mut entries = self.events.get(event);
-        if entries.is_undefined() {
-            entries = Map::new().into();
-            self.events.set(event, &entries);
+        let mut set = self.events.get(event);
+        if set.is_undefined() {
+            set = Set::new(&JsValue::UNDEFINED).into();
+            self.events.set(event, &set);
         }
         let entry = listener.unchecked_ref::<Callable>().copy();
-        entries.unchecked_ref::<Map>().set(&entry, &entry);
-        js::property(&entries, "delete").unchecked_into::<Callable>().bind(&entries, &entry)
+        set.unchecked_ref::<Set>().add(&entry);
+        js::method(&set, "delete", &entry)
     }
 
     /// Adds a listener to every event.
     pub(crate) fn add_to_every(&self, listener: &Function) -> Function {
-        self.add(&EVERY, listener)
+        self.every.set(true);
+        self.add(&self.events, listener)
+    }
+
+    /// Adds a listener to gaps.
+    pub(crate) fn add_to_gaps(&self, listener: &Function) -> Function {
+        self.add(&GAP.into(), listener)
+    }
+
+    /// Tells of a gap. What a listener throws goes to `report`.
+    pub(crate) fn emit_gap(&self, gap: &JsValue, report: &dyn Fn(&JsValue)) {
+        report_all(js::call(&self.events, &GAP.into(), gap), report);
     }
 
     /// No listener is called from here on.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        self.events.clear();
+        js::clear(&self.events);
     }
 
     pub(crate) fn are_closed(&self) -> bool {
         self.closed.get()
     }
 
-    /// Hands `data` to the listeners of `event`, and event and data to those of every event. What one of them throws
-    /// goes to `report`.
-    pub(crate) fn emit(&self, event: &JsString, data: &JsValue, report: &dyn Fn(&JsValue)) {
-        self.run(event, data, None, report);
-        self.run(&EVERY, event, Some(data), report);
-    }
-
-    /// Calls listeners in the order in which they were added. One that is removed meanwhile is not called, one that
-    /// is added has to wait for the next event.
-    fn run(&self, key: &JsValue, first: &JsValue, second: Option<&JsValue>, report: &dyn Fn(&JsValue)) {
-        let entries = self.events.get(key);
-        if entries.is_undefined() {
-            return;
+    /// Hands `data` to the listeners of `event`, and event and data to those of every event, when the event has a
+    /// name. What they throw goes to `report`.
+    pub(crate) fn emit(&self, event: &JsValue, data: &JsValue, report: &dyn Fn(&JsValue)) {
+        report_all(js::call(&self.events, event, data), report);
+        if self.every.get() && event.is_string() && event.is_truthy() {
+            report_all(js::call_with(&self.events, &self.events, event, data), report);
         }
-        let entries: &Map = entries.unchecked_ref();
-        for listener in Array::from(&entries.values()) {
-            if self.closed.get() || !entries.has(&listener) {
-                continue;
-            }
-            let listener: Function = listener.unchecked_into();
-            let result = match second {
-                None => listener.call1(&JsValue::UNDEFINED, first),
-                Some(second) => listener.call2(&JsValue::UNDEFINED, first, second),
-            };
-            if let Err(exception) = result {
-                report(&exception);
-            }
+    }
+}
+
+fn report_all(thrown: Option<Array>, report: &dyn Fn(&JsValue)) {
+    if let Some(thrown) = thrown {
+        for index in 0..thrown.length() {
+            report(&thrown.get(index));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The page around the client, where there is one: the network's coming and going, and whether anyone looks.
 
-use crate::{driver::Client, js};
-use std::rc::Rc;
+use crate::js;
+use js_sys::Function;
 use tidings_client_core::PageChange;
 use wasm_bindgen::prelude::*;
 use web_sys::EventTarget;
@@ -12,7 +12,7 @@ const EVENTS: [&str; 4] = ["online", "offline", "pageshow", "visibilitychange"];
 /// Listens until it is dropped.
 pub(crate) struct Page {
     window: EventTarget,
-    listener: Closure<dyn Fn(JsValue)>,
+    listener: Function,
 }
 
 fn visibility() -> PageChange {
@@ -35,26 +35,27 @@ impl Page {
         [network(), visibility()]
     }
 
+    /// What an event says about the page.
+    pub(crate) fn change(event: &JsValue) -> Option<PageChange> {
+        if js::is(event, "type", "visibilitychange") {
+            Some(visibility())
+        } else if js::is(event, "type", "pageshow") {
+            // A page that is shown for the first time has just connected.
+            js::property(event, "persisted").is_truthy().then_some(PageChange::Restored)
+        } else {
+            Some(network())
+        }
+    }
+
     /// `None` where nothing reports such things, as in Node.js.
-    pub(crate) fn listen(client: Rc<Client>) -> Option<Self> {
+    pub(crate) fn listen(listener: Function) -> Option<Self> {
         let window = js::global();
         if !js::property(&window, "addEventListener").is_function() {
             return None;
         }
         let window: EventTarget = window.unchecked_into();
-        let listener = Closure::<dyn Fn(JsValue)>::new(move |event: JsValue| {
-            let event_type = js::property(&event, "type").as_string().unwrap_or_default();
-            let change = match event_type.as_str() {
-                "visibilitychange" => visibility(),
-                // A page that is shown for the first time has just connected.
-                "pageshow" if js::property(&event, "persisted").is_falsy() => return,
-                "pageshow" => PageChange::Restored,
-                _ => network(),
-            };
-            client.act(|core, now| core.page(now, change));
-        });
         for event in EVENTS {
-            let _ = window.add_event_listener_with_callback(event, listener.as_ref().unchecked_ref());
+            let _ = window.add_event_listener_with_callback(event, &listener);
         }
         Some(Self { window, listener })
     }
@@ -63,8 +64,7 @@ impl Page {
 impl Drop for Page {
     fn drop(&mut self) {
         for event in EVENTS {
-            let listener = self.listener.as_ref().unchecked_ref();
-            let _ = self.window.remove_event_listener_with_callback(event, listener);
+            let _ = self.window.remove_event_listener_with_callback(event, &self.listener);
         }
     }
 }

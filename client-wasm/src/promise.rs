@@ -1,5 +1,6 @@
 //! A promise and the functions that settle it.
 
+use crate::js;
 use js_sys::{Function, Promise};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
@@ -13,11 +14,13 @@ pub(crate) struct Deferred {
 
 impl Deferred {
     pub(crate) fn new() -> Self {
-        let mut functions = [JsValue::UNDEFINED, JsValue::UNDEFINED];
-        // A promise calls this before its constructor returns.
-        let promise = Promise::new(&mut |resolve, reject| functions = [resolve.into(), reject.into()]);
-        let [resolve, reject] = functions.map(JsCast::unchecked_into);
-        Self { promise, resolve, reject }
+        let made = js::deferred();
+        let part = |key| js::property(&made, key);
+        Self {
+            promise: part("promise").unchecked_into(),
+            resolve: part("resolve").unchecked_into(),
+            reject: part("reject").unchecked_into(),
+        }
     }
 }
 

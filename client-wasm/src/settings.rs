@@ -2,11 +2,13 @@
 
 use crate::{
     errors,
+    frames::integer,
     js::{self, Properties, Url},
 };
 use js_sys::Function;
-use tidings_client_core::{NUMBERS, Options};
-use tidings_protocol::DEFAULT_PATH;
+use std::ops::RangeInclusive;
+use tidings_client_core::{HistoryPage, NUMBERS, Options};
+use tidings_protocol::{DEFAULT_PATH, MAX_INTEGER};
 use wasm_bindgen::prelude::*;
 
 /// What the shell itself needs of the options.
@@ -29,12 +31,7 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
             return Err(errors::invalid(number.name, number.allowed));
         }
     }
-    let connect = js::property(options, "autoConnect");
-    let connect = match connect.as_bool() {
-        Some(connect) => connect,
-        None if connect.is_undefined() => true,
-        None => return Err(errors::invalid("autoConnect", "true or false")),
-    };
+    let connect = flag(options, "autoConnect", true)?;
     let url = url(js::property(options, "url"))?;
     let factory = js::property(options, "webSocketFactory");
     let factory = if factory.is_undefined() {
@@ -53,6 +50,37 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
     Ok((Settings { url, factory, logger }, core, connect))
 }
 
+/// The largest page of history.
+const MAX_PAGE: u64 = 1_000;
+
+/// Reads which page of history is wanted.
+pub(crate) fn page(options: &JsValue) -> Result<HistoryPage, JsValue> {
+    if !(options.is_undefined() || options.is_object()) {
+        return Err(errors::invalid("options", "an object"));
+    }
+    let number = |name, allowed, range: RangeInclusive<u64>| {
+        let value = js::property(options, name);
+        match value.as_f64().and_then(integer).filter(|value| range.contains(value)) {
+            None if !value.is_undefined() => Err(errors::invalid(name, allowed)),
+            number => Ok(number),
+        }
+    };
+    Ok(HistoryPage {
+        limit: number("limit", "a whole number from 1 to 1000", 1..=MAX_PAGE)?,
+        before: number("before", "a whole number from 0", 0..=MAX_INTEGER)?,
+        until_attach: flag(options, "untilAttach", false)?,
+    })
+}
+
+fn flag(options: &JsValue, name: &str, default: bool) -> Result<bool, JsValue> {
+    let value = js::property(options, name);
+    match value.as_bool() {
+        Some(value) => Ok(value),
+        None if value.is_undefined() => Ok(default),
+        None => Err(errors::invalid(name, "true or false")),
+    }
+}
+
 /// The address of the gateway: absolute, or relative to the page; `http` and `https` stand for `ws` and `wss`.
 fn url(given: JsValue) -> Result<JsValue, JsValue> {
     let page = js::property(&js::property(&js::global(), "location"), "href");
@@ -69,13 +97,13 @@ fn url(given: JsValue) -> Result<JsValue, JsValue> {
     if given.is_string()
         && let Ok(url) = Url::new(&given, &page)
     {
-        let scheme = js::property(&url, "protocol").as_string().unwrap_or_default();
-        if scheme.starts_with("http") {
-            let secure = scheme == "https:";
-            url.unchecked_ref::<Properties>()
-                .set(&"protocol".into(), &if secure { "wss:" } else { "ws:" }.into());
+        for [http, ws] in [["http:", "ws:"], ["https:", "wss:"]] {
+            if js::is(&url, "protocol", http) {
+                url.unchecked_ref::<Properties>().set(&"protocol".into(), &ws.into());
+            }
         }
-        if (scheme.starts_with("http") || scheme.starts_with("ws")) && js::property(&url, "hash").is_falsy() {
+        let scheme = js::is(&url, "protocol", "ws:") || js::is(&url, "protocol", "wss:");
+        if scheme && js::property(&url, "hash").is_falsy() {
             return Ok(js::property(&url, "href"));
         }
     }

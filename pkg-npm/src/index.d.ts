@@ -38,11 +38,11 @@ export interface Logger {
   error?(message: string, detail: unknown): void
 }
 
-/** What is thrown for a mistake in the program, and what `ready()` rejects with. */
+/** What is thrown for a mistake in the program, and what `ready()` and `history()` reject with. */
 export interface BroadcastError extends Error {
   /**
-   * `invalid-argument`, `no-url`, `no-websocket`; from `ready()` also `disconnected`, `left`, or the gateway's
-   * reason, such as `unauthorized`.
+   * `invalid-argument`, `no-url`, `no-websocket`; from `ready()` and `history()` also `disconnected`, `left`, or the
+   * gateway's reason, such as `unauthorized`; from `history()` also `unsupported` and `no-history`.
    */
   readonly code: string
 }
@@ -61,16 +61,35 @@ export interface BroadcastClientOptions {
   reconnectInitialDelayMs?: number
   /** The longest wait before any new attempt, in milliseconds. Default: 10000. */
   reconnectMaxDelayMs?: number
-  /** How many publishes wait while there is no connection; the oldest one goes first. Default: 200. */
+  /**
+   * How many publishes wait while there is no connection, those that were sent and not acknowledged included; the
+   * oldest one goes first. Default: 200.
+   */
   outboxLimit?: number
   /** How many bytes of publishes wait while there is no connection. Default: 1 MiB. */
   outboxMaxBytes?: number
+  /**
+   * How long a publish waits, for a connection or for its acknowledgement, in milliseconds from 1 to 240000. Default:
+   * 240000. It has to be shorter than a gateway remembers what it has published (5 minutes).
+   */
+  outboxMaxAgeMs?: number
   /** How long a connection may take to be made, in milliseconds. Default: 10000. */
   connectTimeoutMs?: number
   /** Makes the socket, for Node.js (`url => new WebSocket(url)` with `ws`) and for tests. */
   webSocketFactory?: (url: string) => WebSocketLike
   /** Where to write what happens. Default: nowhere. */
   logger?: Logger
+}
+
+/** Events of a channel were missed and will not come. */
+export interface Gap {
+  channel: string
+  /**
+   * Why: `epoch` (the history began anew), `expired` (it does not go back so far), `limit` (too much was missed),
+   * `unavailable` (it could not be read, or the gateway has none), `backplane` (the gateway lost events), `hole` (the
+   * gateway did not send what was missing when it was asked again), or a word of a newer gateway.
+   */
+  why: string
 }
 
 /** The events of a client, each with the arguments that its listeners get. */
@@ -87,22 +106,65 @@ export interface BroadcastClientEvents {
   error: [info: { channel?: string; reason: string }]
   /** `client.state` has changed. */
   state: [change: { from: ClientState; to: ClientState }]
+  /** A channel has a gap; {@link BroadcastChannel.onGap} tells it for one channel. */
+  gap: [gap: Gap]
+  /** The gateway is about to close the connection. The client calls again by itself, no sooner than this. */
+  drain: [info: { afterMs: number }]
 }
 
 /** What became of a publish. */
 export type PublishResult =
   | {
       ok: true
-      /** The event's id, when the gateway acknowledges publishes. */
+      /**
+       * The event's id. A gateway of version 1 does not acknowledge: then there is none, and `ok` means that the
+       * publish was sent.
+       */
       id?: string
       /** The event's place in the channel's history, when the channel has one. */
       offset?: number
     }
   | {
       ok: false
-      /** Why not, for example `publish denied`. */
+      /**
+       * Why not: the gateway's reason, such as `publish denied`, or
+       * - `outbox full`, `expired`, `disconnected`: it was never sent, because too many others waited too, because it
+       *   waited too long, or because the client was closed;
+       * - `unacknowledged`: it was sent and no answer came. It may have been published or not.
+       */
       reason: string
     }
+
+/** Which page of history. */
+export interface HistoryOptions {
+  /** At most this many events, from 1 to 1000: the last ones. Default: the gateway's, 100. */
+  limit?: number
+  /** Only events before this offset: the `offset` of the first event of a page gives the page before it. */
+  before?: number
+  /**
+   * Wait until the channel is live, and give only events from before that moment: with those that the listeners get
+   * they are all, and none comes twice. After a gap it is the gap's end that counts. Default: false.
+   */
+  untilAttach?: boolean
+}
+
+/** An event of a page of history. */
+export interface HistoryEvent<T = unknown> {
+  event: string
+  data: T
+  id: string
+  offset: number
+}
+
+/** A page of history. */
+export interface HistoryPage<T = unknown> {
+  /** The oldest first. */
+  events: HistoryEvent<T>[]
+  /** Offsets can be compared while this stays the same. */
+  epoch: string
+  /** The end of the history when the page was read. */
+  offset: number
+}
 
 /**
  * One connection and any number of channels on it.
@@ -149,15 +211,27 @@ export declare class BroadcastChannel {
   /** Listens to one event of the channel. Returns what removes just this handler. */
   on<T = unknown>(event: string, handler: (data: T) => void): Off
   /**
-   * Publishes, now or once there is a connection. The promise never rejects. `data` is sent as JSON;
-   * without it subscribers get `null`.
+   * Listens to gaps, which come in order with the events: what came before is complete up to some point, what follows
+   * is complete again. Returns what removes just this handler.
+   */
+  onGap(handler: (gap: Gap) => void): Off
+  /**
+   * Publishes, now or once there is a connection. The promise never rejects; it is resolved when the gateway has
+   * acknowledged the publish or it has failed. What a connection took with it is sent again on the next one and is
+   * not published twice. `data` is sent as JSON; without it subscribers get `null`.
    */
   publish(event: string, data?: unknown): Promise<PublishResult>
   /**
    * Resolves when the channel is live; rejects with a {@link BroadcastError} when the gateway refuses it, when it
-   * is left, or when the client closes.
+   * is left, or when the client closes. A gap is told before.
    */
   ready(): Promise<void>
+  /**
+   * Reads a page of the channel's history. Rejects with a {@link BroadcastError}; its code is the gateway's reason,
+   * `left`, `disconnected`, `unsupported` (a gateway of version 1), or with `untilAttach` `no-history` (the channel is
+   * live and has none). After a reconnect it asks again.
+   */
+  history<T = unknown>(options?: HistoryOptions): Promise<HistoryPage<T>>
   /** Leaves the channel and removes its handlers. */
   leave(): void
 }

@@ -25,9 +25,17 @@ pub(crate) fn check(origin: &str) -> Result<(), String> {
 /// list, or no page at all.
 pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
+    origin.to_str().is_ok_and(|origin| is_page_allowed(origin, host(headers), allowed))
+}
+
+/// Whether a page of `origin` may use the gateway, which it knows as `host`.
+pub(crate) fn is_page_allowed(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
     let listed = |entry: &String| entry == "*" || entry.eq_ignore_ascii_case(origin);
-    same_host(headers, origin) || allowed.iter().any(listed)
+    same_host(host, origin) || allowed.iter().any(listed)
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
 }
 
 /// Lets the page that a request with the headers `request` came from read the answer with the headers `response`, when
@@ -43,9 +51,9 @@ pub(crate) fn share(request: &HeaderMap, allowed: &[String], response: &mut Head
     }
 }
 
-fn same_host(headers: &HeaderMap, origin: &str) -> bool {
+fn same_host(host: Option<&str>, origin: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let Some(Ok(host)) = headers.get(HOST).map(|host| host.to_str()) else { return false };
+    let Some(host) = host else { return false };
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let bare = |name: &str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
     bare(authority) == bare(host)
@@ -55,7 +63,7 @@ fn same_host(headers: &HeaderMap, origin: &str) -> bool {
 /// page of another host is not of this machine even when the name of that host has been made to mean it.
 pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
-    origin.to_str().is_ok_and(|origin| same_host(headers, origin) && is_loopback(origin))
+    origin.to_str().is_ok_and(|origin| same_host(host(headers), origin) && is_loopback(origin))
 }
 
 fn is_loopback(origin: &str) -> bool {

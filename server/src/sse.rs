@@ -123,7 +123,7 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     turn_away(shared, request).map_or(Ok(()), Err)?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
     let identify = ready(Ok(subject)).boxed_local();
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
+    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(identify));
     let subscriptions = feed.subscriptions();
     let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat);
     for frame in subscriptions {

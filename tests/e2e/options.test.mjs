@@ -21,6 +21,8 @@ test('good options are taken', () => {
     { reconnectInitialDelayMs: 0, reconnectMaxDelayMs: 0 },
     { outboxLimit: 0 },
     { connectTimeoutMs: 1 },
+    { outboxMaxAgeMs: 1 },
+    { outboxMaxAgeMs: 240_000 },
     { maxReconnectAttempts: undefined, logger: undefined },
   ]) {
     assert.doesNotThrow(() => make(options), JSON.stringify(options))
@@ -34,6 +36,7 @@ const bad = {
   reconnectInitialDelayMs: [-1, NaN, '250', Infinity, null],
   reconnectMaxDelayMs: [-1, NaN, '250', Infinity],
   connectTimeoutMs: [-1, NaN, '250', Infinity],
+  outboxMaxAgeMs: [0, -1, NaN, 240_001, '1', Infinity, null],
   outboxLimit: [-1, NaN, '200', null],
   webSocketFactory: [42, 'WebSocket', {}, null],
 }

@@ -11,29 +11,36 @@ use serde_json::Value;
 /// The module from which the wasm imports, as wasm-bindgen names it.
 const MODULE: &str = "./glue_bg.js";
 
+/// What wasm-opt names the one module that is left.
+const SHORT_MODULE: &str = "a";
+
 pub(crate) struct Names {
     imports: HashMap<String, String>,
+    /// From functions of the client's own JavaScript that the wasm imports without glue.
+    direct: Vec<[String; 3]>,
     exports: HashMap<String, String>,
-    module: String,
 }
 
 impl Names {
     /// Reads what `wasm-opt --minify-imports-and-exports-and-modules` printed.
     pub(crate) fn read(printed: &str) -> Result<Self> {
         let map: Value = serde_json::from_str(printed).context("reading the names that wasm-opt printed")?;
-        let mut names = Self { imports: HashMap::new(), exports: HashMap::new(), module: "a".to_owned() };
-        for import in entries(&map, "imports") {
-            ensure!(import[0] == MODULE, "the client imports from {}", import[0]);
-            names.imports.insert(import[1].clone(), import[2].clone());
+        let mut names = Self { imports: HashMap::new(), direct: Vec::new(), exports: HashMap::new() };
+        for [module, long, short] in entries(&map, "imports") {
+            if module == MODULE {
+                names.imports.insert(long, short);
+            } else {
+                names.direct.push([module, long, short]);
+            }
         }
-        for export in entries(&map, "exports") {
-            names.exports.insert(export[0].clone(), export[1].clone());
+        for [long, short] in entries(&map, "exports") {
+            names.exports.insert(long, short);
         }
         Ok(names)
     }
 
     /// The glue for the wasm with the short names: `wasm.long` becomes `wasm.short`, and `long:` in the table of
-    /// imports `short:`.
+    /// imports `short:`. What is imported from other modules joins that table.
     pub(crate) fn shorten(&self, glue: &str) -> Result<String> {
         let mut short = String::with_capacity(glue.len());
         let mut imports = 0;
@@ -58,13 +65,30 @@ impl Names {
             "the glue has {imports} of {} imports of the wasm",
             self.imports.len()
         );
-        let module = format!("\"{MODULE}\":");
-        ensure!(short.matches(&module).count() == 1, "the glue names {module} more or less than once");
-        Ok(short.replace(&module, &format!("\"{}\":", self.module)))
+        let mut table = format!("...{}", object(&short, MODULE)?);
+        for [module, long, name] in &self.direct {
+            table.push_str(&format!(", {name}: {}.{long}", object(&short, module)?));
+        }
+        let listed = |line: &&str| !line.trim_start().starts_with("\"./");
+        let rest: String = short.split_inclusive('\n').filter(listed).collect();
+        let modules = "return {\n        __proto__: null,";
+        ensure!(rest.matches(modules).count() == 1, "the glue has another table of modules");
+        Ok(rest.replace(modules, &format!("{modules} \"{SHORT_MODULE}\": {{ {table} }},")))
     }
 }
 
-fn entries(map: &Value, kind: &str) -> Vec<Vec<String>> {
+/// The object that the glue's table of modules has for `module`, or the first of several that are the same.
+fn object<'a>(glue: &'a str, module: &str) -> Result<&'a str> {
+    let (_, rest) = glue
+        .split_once(&format!("\"{module}\": "))
+        .with_context(|| format!("the glue's table of modules lacks {module}"))?;
+    Ok(rest.split(',').next().unwrap_or_default())
+}
+
+fn entries<const N: usize>(map: &Value, kind: &str) -> Vec<[String; N]>
+where
+    [String; N]: serde::de::DeserializeOwned,
+{
     serde_json::from_value(map[kind].clone()).unwrap_or_default()
 }
 
@@ -77,7 +101,10 @@ mod tests {
     use super::*;
 
     const PRINTED: &str = r#"{
-        "imports": [["./glue_bg.js", "__wbg_call_40b0", "a"], ["./glue_bg.js", "__wbg_call_40b08", "b"]],
+        "imports": [
+            ["./glue_bg.js", "__wbg_call_40b0", "a"], ["./glue_bg.js", "__wbg_call_40b08", "b"],
+            ["./snippets/own.js", "clear", "e"]
+        ],
         "exports": [["memory", "c"], ["client_on", "d"]]
     }"#;
 
@@ -86,11 +113,17 @@ mod tests {
         let glue = r#"
             wasm.client_on(wasm.client_onward, memory, wasm.memory)
             { __wbg_call_40b0: function() {}, __wbg_call_40b08: function() {} }
-            { __proto__: null, "./glue_bg.js": import0 }"#;
+    return {
+        __proto__: null,
+        "./glue_bg.js": import0,
+        "./snippets/own.js": import1,
+    };"#;
         let short = r#"
             wasm.d(wasm.client_onward, memory, wasm.c)
             { a: function() {}, b: function() {} }
-            { __proto__: null, "a": import0 }"#;
+    return {
+        __proto__: null, "a": { ...import0, e: import1.clear },
+    };"#;
         assert_eq!(Names::read(PRINTED).unwrap().shorten(glue).unwrap(), short);
     }
 

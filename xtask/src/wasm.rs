@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
@@ -63,8 +63,6 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
             .remove_producers_section(true)
             .omit_default_module_path(true)
             .generate(out)?;
-        let snippets = out.join("snippets").exists();
-        ensure!(!snippets, "the client uses JavaScript snippets, which the package does not carry");
         Ok(())
     })?;
     step("optimizing the wasm (wasm-opt -Oz)", || {

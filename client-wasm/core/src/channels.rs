@@ -1,5 +1,11 @@
 //! Which channels are wanted, and which of them this connection has subscribed.
 
+use crate::{
+    effect::Arrival,
+    position::{Continuity, Stream, Verdict, settle},
+};
+use tidings_protocol::{Position, Recovery};
+
 /// One channel of a client, until [`crate::Effect::Forget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub u32);
@@ -22,30 +28,47 @@ enum Wire {
     Absent,
     Asked,
     Live,
-    /// Live, and asked again to hear whether the gateway is there.
+    /// Live, and asked again: to hear whether the gateway is there, or to resume after a hole.
     Probed,
     Denied,
 }
 
 #[derive(Debug)]
-struct Slot<C> {
+struct Slot<C, T> {
     channel: C,
     wanted: bool,
     wire: Wire,
+    /// Where it stands, on a channel with history. It outlives connections.
+    stream: Option<Stream<T>>,
+}
+
+impl<C, T> Slot<C, T> {
+    const fn is_live(&self) -> bool {
+        matches!(self.wire, Wire::Live | Wire::Probed)
+    }
 }
 
 /// A step that brings a connection nearer to what is wanted.
-pub(crate) enum Step<C> {
-    Subscribe(C),
+pub(crate) enum Step<C, T> {
+    Subscribe(C, Option<Position<T>>),
     Unsubscribe(C),
     Forget(C),
 }
 
 /// What the gateway says to a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Ok,
+#[derive(Debug)]
+pub(crate) enum Answer<T> {
+    Ok(Option<Position<T>>, Option<Recovery<T>>),
     Err,
+}
+
+/// What an answer means to whoever wants the channel.
+pub(crate) struct News<C, T> {
+    pub(crate) channel: C,
+    /// Events are missing, and why.
+    pub(crate) gap: Option<T>,
+    /// It has become live, or was refused.
+    pub(crate) changed: bool,
 }
 
 /// How to find out whether the gateway is there.
@@ -60,8 +83,8 @@ pub(crate) enum Probe<C> {
 
 /// All channels. Frames follow from the difference between what is wanted and what this connection has.
 #[derive(Debug)]
-pub(crate) struct Channels<C> {
-    slots: Vec<Option<Slot<C>>>,
+pub(crate) struct Channels<C, T> {
+    slots: Vec<Option<Slot<C, T>>>,
     free: Vec<u32>,
     /// Slots to look at, the next one last.
     changed: Vec<u32>,
@@ -69,29 +92,34 @@ pub(crate) struct Channels<C> {
     leaving: Vec<u32>,
 }
 
-impl<C: Clone> Channels<C> {
+impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
     pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new(), changed: Vec::new(), leaving: Vec::new() }
     }
 
-    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot<C>> {
+    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot<C, T>> {
         self.slots.get_mut(id.0 as usize)?.as_mut()
     }
 
-    /// Wants a channel: a new one, or again one that was left and still has an id. A refusal is forgotten.
+    /// Wants a channel: a new one, or again one that was left and still has an id. A refusal is forgotten, and so are
+    /// events that came by before.
     pub(crate) fn want(&mut self, known: Option<ChannelId>, channel: C) -> ChannelId {
         if let Some(id) = known
             && let Some(slot) = self.slot(id)
         {
             slot.channel = channel;
-            slot.wanted = true;
+            if !slot.wanted {
+                slot.wanted = true;
+                let live = slot.is_live();
+                slot.stream = slot.stream.take().filter(|_| live).and_then(Stream::begin);
+            }
             if slot.wire == Wire::Denied {
                 slot.wire = Wire::Absent;
             }
             self.changed.push(id.0);
             return id;
         }
-        let slot = Some(Slot { channel, wanted: true, wire: Wire::Absent });
+        let slot = Some(Slot { channel, wanted: true, wire: Wire::Absent, stream: None });
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(free) = self.slots.get_mut(index as usize) {
@@ -141,18 +169,32 @@ impl<C: Clone> Channels<C> {
         self.changed.extend((0..self.slots.len() as u32).rev());
         for slot in self.slots.iter_mut().flatten() {
             slot.wire = Wire::Absent;
+            if let Some(stream) = &mut slot.stream {
+                stream.continuity = Continuity::Whole;
+            }
         }
     }
 
-    /// The next step; without a connection only what needs none.
-    pub(crate) fn step(&mut self, connected: bool) -> Option<Step<C>> {
+    /// The next step; without a connection only what needs none. `resume`: the gateway knows positions.
+    pub(crate) fn step(&mut self, connected: bool, resume: bool) -> Option<Step<C, T>> {
         while let Some(index) = self.changed.pop() {
             let Some(entry) = self.slots.get_mut(index as usize) else { continue };
             let Some(slot) = entry else { continue };
             match (slot.wanted, slot.wire) {
                 (true, Wire::Absent) if connected => {
                     slot.wire = Wire::Asked;
-                    return Some(Step::Subscribe(slot.channel.clone()));
+                    let stream = slot.stream.as_ref().filter(|_| resume);
+                    let position = stream.map(|stream| stream.position.clone());
+                    return Some(Step::Subscribe(slot.channel.clone(), position));
+                }
+                (true, Wire::Live) if connected => {
+                    if let Some(stream) = &mut slot.stream
+                        && stream.continuity == Continuity::Torn
+                    {
+                        slot.wire = Wire::Probed;
+                        stream.continuity = Continuity::Resuming;
+                        return Some(Step::Subscribe(slot.channel.clone(), Some(stream.position.clone())));
+                    }
                 }
                 (false, Wire::Live) if connected => {
                     slot.wire = Wire::Absent;
@@ -169,22 +211,97 @@ impl<C: Clone> Channels<C> {
         None
     }
 
-    /// The gateway has answered. Gives the channel when that is news to whoever wants it.
-    pub(crate) fn answer(&mut self, id: ChannelId, answer: Answer) -> Option<C> {
+    /// The gateway has answered. Gives what is news to whoever wants the channel.
+    pub(crate) fn answer(&mut self, id: ChannelId, answer: Answer<T>) -> Option<News<C, T>> {
         let slot = self.slot(id)?;
-        let (wire, news) = match (slot.wire, answer) {
-            (Wire::Asked, Answer::Err) => (Wire::Denied, true),
+        let mut gap = None;
+        let mut changed = false;
+        let continuity = slot.stream.as_ref().map(|stream| stream.continuity);
+        match (slot.wire, answer) {
+            (Wire::Asked, Answer::Err) => {
+                slot.wire = Wire::Denied;
+                changed = true;
+            }
             // An `ok` after a refusal: the refusal was about a publish, which looks the same.
-            (Wire::Asked | Wire::Denied, Answer::Ok) => (Wire::Live, true),
-            (Wire::Probed, _) => (Wire::Live, false),
-            (wire, _) => (wire, false),
-        };
-        slot.wire = wire;
-        if slot.wanted {
-            return news.then(|| slot.channel.clone());
+            (Wire::Asked | Wire::Denied, Answer::Ok(position, recovery)) => {
+                slot.wire = Wire::Live;
+                changed = true;
+                gap = settle(&mut slot.stream, position, recovery);
+            }
+            (Wire::Live | Wire::Probed, answer) => {
+                slot.wire = Wire::Live;
+                // Otherwise there is a position: it never goes back, and what lies between may be on its way.
+                if matches!(continuity, None | Some(Continuity::Resuming))
+                    && let Answer::Ok(position, recovery) = answer
+                {
+                    gap = settle(&mut slot.stream, position, recovery);
+                }
+                if continuity == Some(Continuity::Resuming)
+                    && let Some(stream) = &mut slot.stream
+                {
+                    stream.continuity = Continuity::Mended;
+                }
+            }
+            _ => {}
         }
+        let news = slot.wanted.then(|| News { channel: slot.channel.clone(), gap, changed });
         self.changed.push(id.0);
-        None
+        news
+    }
+
+    /// An event has come. Gives the channel that it is for.
+    pub(crate) fn event(
+        &mut self,
+        id: ChannelId,
+        offset: Option<u64>,
+        previous: Option<u64>,
+    ) -> Option<(&C, Arrival)> {
+        let slot = self.slots.get_mut(id.0 as usize)?.as_mut()?;
+        let live = slot.is_live();
+        let mut arrival = Arrival::Unplaced;
+        if let (Some(stream), Some(offset)) = (&mut slot.stream, offset) {
+            if !live {
+                return None;
+            }
+            arrival = match stream.take(offset, previous) {
+                Verdict::Deliver => Arrival::InOrder,
+                Verdict::Gap => Arrival::AfterGap,
+                Verdict::Drop => return None,
+                Verdict::Tear => {
+                    if slot.wanted {
+                        self.changed.push(id.0);
+                    }
+                    return None;
+                }
+            };
+        }
+        slot.wanted.then_some((&slot.channel, arrival))
+    }
+
+    /// An event went by that was meant for others.
+    pub(crate) fn pass(&mut self, id: ChannelId, offset: u64) {
+        if let Some(slot) = self.slot(id).filter(|slot| slot.is_live())
+            && let Some(stream) = &mut slot.stream
+        {
+            stream.pass(offset);
+        }
+    }
+
+    /// Continuity is lost, and goes on after `position`. Gives the channel when someone wants it.
+    pub(crate) fn gap(&mut self, id: ChannelId, position: Position<T>) -> Option<&C> {
+        let slot = self.slots.get_mut(id.0 as usize)?.as_mut().filter(|slot| slot.is_live())?;
+        let mut stream = Stream::new(position);
+        if let Some(Stream { continuity: Continuity::Resuming, .. }) = slot.stream {
+            stream.continuity = Continuity::Resuming;
+        }
+        slot.stream = Some(stream);
+        slot.wanted.then_some(&slot.channel)
+    }
+
+    /// The offset at which a live channel became so, when it has one; `None` while it is not live.
+    pub(crate) fn attached(&self, id: ChannelId) -> Option<Option<u64>> {
+        let slot = self.wanted(id)?;
+        slot.is_live().then(|| slot.stream.as_ref().map(|stream| stream.attach))
     }
 
     /// Prepares a probe.
@@ -203,7 +320,7 @@ impl<C: Clone> Channels<C> {
         result
     }
 
-    fn wanted(&self, id: ChannelId) -> Option<&Slot<C>> {
+    fn wanted(&self, id: ChannelId) -> Option<&Slot<C, T>> {
         self.slots.get(id.0 as usize)?.as_ref().filter(|slot| slot.wanted)
     }
 

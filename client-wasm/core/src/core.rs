@@ -2,15 +2,16 @@
 
 use crate::{
     backoff,
-    channels::{Answer, ChannelId, ChannelState, Channels, Probe, Step},
-    effect::{Closed, Effect, Outgoing, PageChange, reason},
+    channels::{Answer, ChannelId, ChannelState, Channels, News, Probe, Step},
+    effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason},
     liveness::{LATE_MS, Liveness, PROBE_MS, Silence},
     options::Options,
     outbox::{Outbox, Weight},
     phase::{Due, Open, Phase, STABLE_MS, SocketId, State},
     queue::Queue,
+    requests::{HistoryPage, Requests},
 };
-use tidings_protocol::{CloseCode, Reaction, ServerFrame, reason as refusal};
+use tidings_protocol::{CloseCode, Reaction, ServerFrame, VERSION, reason as refusal};
 
 /// A close without a code: the number that browsers give it.
 const ABNORMAL: u16 = 1006;
@@ -51,14 +52,19 @@ pub struct Core<C, T, V, P> {
     /// Attempts to reconnect that were announced since the last connection that lasted.
     attempts: u32,
     page: Page,
-    channels: Channels<C>,
+    /// Before then there is no attempt to connect: a gateway that drained asked for it.
+    not_before: u64,
+    channels: Channels<C, T>,
     outbox: Outbox<P>,
+    requests: Requests,
+    /// Requests and publishes are numbered.
+    last_number: u64,
     effects: Queue<Effect<C, T, V, P>>,
     /// When the tick ends in which channels were left.
     settle: u64,
 }
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
     /// A client that was never connected. `random` gives numbers from 0 up to but not including 1.
     pub fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
         Self {
@@ -68,8 +74,11 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
             socket: SocketId(0),
             attempts: 0,
             page: Page { online: true, visible: true },
+            not_before: 0,
             channels: Channels::new(),
             outbox: Outbox::new(),
+            requests: Requests::new(),
+            last_number: 0,
             effects: Queue::new(),
             settle: 0,
         }
@@ -136,30 +145,48 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
     pub fn leave(&mut self, now: u64, channel: ChannelId) {
         self.channels.leave(channel);
         self.settle = now;
+        self.give_up_pages(Some(channel), false, reason::LEFT.into());
     }
 
-    /// Sends a frame, now or when there is a connection.
-    pub fn publish(&mut self, frame: P) {
+    /// Publishes, now or when there is a connection.
+    pub fn publish(&mut self, now: u64, frame: P) {
+        self.last_number += 1;
         match &self.phase {
             Phase::Closed => {
-                self.effects.push(Effect::Dropped { frame, reason: reason::DISCONNECTED });
+                self.effects.push(Effect::Dropped { frame, reason: reason::DISCONNECTED.into() });
             }
-            Phase::Open(open) if !open.stalled => self.outbox.push(frame),
-            _ => self.outbox.hold(frame, &self.options, &mut drop_into(&mut self.effects)),
+            Phase::Open(open) if !open.stalled => self.outbox.push(self.last_number, now, frame),
+            _ => {
+                let dropped = &mut drop_into(&mut self.effects);
+                self.outbox.hold(self.last_number, now, frame, &self.options, dropped);
+            }
         }
     }
 
-    /// The socket refused a frame, for it is about to close. A publish is given back; nothing more is sent until
-    /// the socket has reported its end, for which it has [`PROBE_MS`].
-    pub fn unsent(&mut self, now: u64, frame: Outgoing<C, P>) {
-        if let Outgoing::Publish(frame) = frame {
-            self.outbox.put_back(frame);
+    /// Asks for a page of a channel's history; the number goes with [`Effect::History`]. It is asked again after a
+    /// reconnect.
+    pub fn history(&mut self, channel: ChannelId, page: HistoryPage) -> u64 {
+        self.last_number += 1;
+        self.requests.push(self.last_number, channel, page);
+        match &self.phase {
+            Phase::Closed => self.give_up_pages(None, false, reason::DISCONNECTED.into()),
+            Phase::Open(open) if !open.v2 => self.give_up_pages(None, false, reason::UNSUPPORTED.into()),
+            _ => {}
+        }
+        self.last_number
+    }
+
+    /// The socket refused a frame, for it is about to close. A publish is kept; nothing more is sent until the socket
+    /// has reported its end, for which it has [`PROBE_MS`].
+    pub fn unsent(&mut self, now: u64, frame: &Outgoing<C, T, P>) {
+        if let Outgoing::Publish { .. } = frame {
+            self.outbox.put_back();
         }
         if let Phase::Open(open) = &mut self.phase {
             open.stalled = true;
             open.liveness.probe(now);
         }
-        self.outbox.hold_all(&self.options, drop_into(&mut self.effects));
+        self.outbox.hold_all(&self.options, &mut drop_into(&mut self.effects));
     }
 
     /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
@@ -178,15 +205,44 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
             Phase::Open(open) => {
                 open.liveness.hear(now);
                 if let Some(frame) = frame {
-                    self.handle(frame, find);
+                    self.handle(now, frame, find);
                 }
             }
             Phase::Connecting { .. } => {
-                if let Some(ServerFrame::Welcome { id, keepalive_ms, .. }) = frame {
-                    self.welcome(now, id, keepalive_ms);
+                if let Some(ServerFrame::Welcome { id, version, keepalive_ms }) = frame {
+                    self.welcome(now, id, version, keepalive_ms);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// An event was received on a channel, with its offset and the one before it when it has them. Gives the channel
+    /// when there is one to deliver it to; an event that is delivered at once, before the next [`Core::poll`], needs no
+    /// effect. It is not told the time, which takes longer to read than all of this.
+    pub fn message(
+        &mut self,
+        socket: SocketId,
+        channel: Option<ChannelId>,
+        offset: Option<u64>,
+        previous: Option<u64>,
+    ) -> Option<(&C, Arrival)> {
+        match &mut self.phase {
+            Phase::Open(open) if socket == self.socket => open.liveness.hear_untimed(),
+            _ => return None,
+        }
+        self.arrived(channel?, offset, previous)
+    }
+
+    fn arrived(
+        &mut self,
+        channel: ChannelId,
+        offset: Option<u64>,
+        previous: Option<u64>,
+    ) -> Option<(&C, Arrival)> {
+        match &self.phase {
+            Phase::Open(open) if open.v2 => self.channels.event(channel, offset, previous),
+            _ => Some((self.channels.get(channel)?, Arrival::InOrder)),
         }
     }
 
@@ -220,7 +276,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
                 if let Phase::Waiting { until } = &mut self.phase
                     && until.take().is_some()
                 {
-                    self.attempts -= 1;
+                    self.attempts = self.attempts.saturating_sub(1);
                 }
             }
             PageChange::Online => {
@@ -245,13 +301,15 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
         if late {
             self.wake(now, Doubt::Strong);
         }
-        match &self.phase {
+        self.expire(now);
+        match &mut self.phase {
             Phase::Waiting { until: Some(until) } if *until <= now => self.open_socket(now),
             Phase::Connecting { until } if *until <= now => {
                 let next = if late { Next::AtOnce } else { Next::Backoff };
                 self.give_up_socket(now, CloseCode::Normal, reason::CONNECT_TIMEOUT, next);
             }
             Phase::Open(open) => {
+                open.liveness.time(now);
                 if let Some(silence) = open.liveness.silence(now) {
                     let next = if silence == Silence::Probe { Next::AtOnce } else { Next::Backoff };
                     let code = CloseCode::PingTimeout;
@@ -271,7 +329,8 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
             Phase::Idle | Phase::Closed => None,
         };
         let settle = self.channels.is_leaving().then_some(self.settle);
-        settle.into_iter().chain(deadline).min()
+        let expiry = self.outbox.oldest().map(|since| since.saturating_add(self.options.outbox_max_age_ms));
+        settle.into_iter().chain(deadline).chain(expiry).min()
     }
 
     /// The next thing to do.
@@ -280,28 +339,78 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
             return Some(effect);
         }
         let mut flowing = false;
+        let mut v2 = false;
         if let Phase::Open(open) = &mut self.phase
             && !open.stalled
         {
             flowing = true;
+            v2 = open.v2;
             if std::mem::take(&mut open.due.pong) {
                 return Some(Effect::Send(Outgoing::Pong));
             }
             if let Some(channel) = open.due.probe.take() {
-                return Some(Effect::Send(Outgoing::Subscribe(channel)));
+                return Some(Effect::Send(Outgoing::Subscribe { channel, resume: None }));
             }
         }
-        if let Some(step) = self.channels.step(flowing) {
+        if let Some(step) = self.channels.step(flowing, v2) {
             return Some(match step {
-                Step::Subscribe(channel) => Effect::Send(Outgoing::Subscribe(channel)),
+                Step::Subscribe(channel, resume) => Effect::Send(Outgoing::Subscribe { channel, resume }),
                 Step::Unsubscribe(channel) => Effect::Send(Outgoing::Unsubscribe(channel)),
                 Step::Forget(channel) => Effect::Forget(channel),
             });
         }
-        if flowing { self.outbox.pop().map(|frame| Effect::Send(Outgoing::Publish(frame))) } else { None }
+        if !flowing {
+            return None;
+        }
+        if let Some((number, frame)) = self.outbox.send(v2) {
+            return Some(Effect::Send(Outgoing::Publish { frame, request: v2.then_some(number) }));
+        }
+        self.ask_for_page()
     }
 
-    fn has(&self, socket: SocketId) -> bool {
+    /// The next page of history that can be asked for.
+    fn ask_for_page(&mut self) -> Option<Effect<C, T, V, P>> {
+        let channels = &self.channels;
+        let (request, asked) = self.requests.ask(|request| {
+            let channel = channels.get(request.channel)?.clone();
+            let HistoryPage { limit, mut before, until_attach } = request.page;
+            if until_attach {
+                match channels.attached(request.channel)? {
+                    Some(offset) => before = Some(before.unwrap_or(u64::MAX).min(offset + 1)),
+                    None => return Some((request.number, None)),
+                }
+            }
+            let request = request.number;
+            Some((request, Some(Outgoing::History { channel, request, limit, before })))
+        })?;
+        Some(match asked {
+            Some(frame) => Effect::Send(frame),
+            None => {
+                self.requests.answered(request);
+                Effect::History { request, page: Err(reason::NO_HISTORY.into()) }
+            }
+        })
+    }
+
+    /// Gives up pages of history: of one channel or of all, and perhaps only those that wait for it to be live.
+    fn give_up_pages(&mut self, channel: Option<ChannelId>, waiting: bool, reason: T) {
+        let effects = &mut self.effects;
+        self.requests.give_up(
+            |request| {
+                channel.is_none_or(|id| id == request.channel) && (!waiting || request.page.until_attach)
+            },
+            |request| effects.push(Effect::History { request, page: Err(reason.clone()) }),
+        );
+    }
+
+    fn expire(&mut self, now: u64) {
+        if let Some(limit) = now.checked_sub(self.options.outbox_max_age_ms) {
+            self.outbox.expire(limit, &mut drop_into(&mut self.effects));
+        }
+    }
+
+    /// Whether this socket is the one in use.
+    pub fn has(&self, socket: SocketId) -> bool {
         socket == self.socket && matches!(self.phase, Phase::Connecting { .. } | Phase::Open(_))
     }
 
@@ -319,30 +428,56 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
         self.enter(Phase::Connecting { until: now + self.options.connect_timeout_ms });
     }
 
-    fn welcome(&mut self, now: u64, id: T, keepalive_ms: Option<u64>) {
+    fn welcome(&mut self, now: u64, id: T, version: Option<u64>, keepalive_ms: Option<u64>) {
+        let v2 = version.is_some_and(|version| version >= VERSION);
         self.enter(Phase::Open(Open {
             id,
             since: now,
             liveness: Liveness::new(now, keepalive_ms),
+            v2,
+            draining: false,
             due: Due { pong: false, probe: None },
             stalled: false,
         }));
         self.effects.push(Effect::Opened);
         self.channels.reset();
+        self.expire(now);
+        if !v2 {
+            self.outbox.give_up_sent(&mut drop_into(&mut self.effects));
+            self.give_up_pages(None, false, reason::UNSUPPORTED.into());
+        }
     }
 
-    fn handle(&mut self, frame: ServerFrame<T, V>, find: impl FnOnce(&T) -> Option<ChannelId>) {
+    fn handle(&mut self, now: u64, frame: ServerFrame<T, V>, find: impl FnOnce(&T) -> Option<ChannelId>) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let v2 = open.v2;
         match frame {
-            ServerFrame::Msg { channel, event, data, .. } => {
-                if let Some(channel) = find(&channel).and_then(|id| self.channels.get(id)) {
-                    self.effects.push(Effect::Deliver { channel: channel.clone(), event, data });
+            ServerFrame::Msg { channel, event, data, id: text, offset, previous } => {
+                if let Some(id) = find(&channel)
+                    && let Some((channel, arrival)) = self.arrived(id, offset, previous)
+                {
+                    let channel = channel.clone();
+                    if arrival == Arrival::AfterGap {
+                        let why = reason::HOLE.into();
+                        self.effects.push(Effect::Gap { channel: channel.clone(), why });
+                    }
+                    let id = (arrival == Arrival::Unplaced).then_some(text);
+                    self.effects.push(Effect::Deliver { channel, event, data, id });
                 }
             }
-            ServerFrame::Ok { channel, .. } => {
-                if let Some(id) = find(&channel)
-                    && let Some(channel) = self.channels.answer(id, Answer::Ok)
-                {
-                    self.effects.push(Effect::Subscribed(channel));
+            ServerFrame::Ok { channel, position, recovery } => {
+                if let Some(id) = find(&channel) {
+                    self.answer(id, Answer::Ok(position.filter(|_| v2), recovery.filter(|_| v2)));
+                }
+            }
+            ServerFrame::Err { channel, reason, request: Some(number) } if v2 => {
+                if self.requests.answered(number) {
+                    self.effects.push(Effect::History { request: number, page: Err(reason) });
+                    return;
+                }
+                self.effects.push(Effect::Error { channel: Some(channel), reason: reason.clone() });
+                if let Some(frame) = self.outbox.answered(number) {
+                    self.effects.push(Effect::Dropped { frame, reason });
                 }
             }
             ServerFrame::Err { channel: name, reason, .. } => {
@@ -350,25 +485,63 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
                 self.effects.push(Effect::Error { channel: Some(name), reason: reason.clone() });
                 let publish = [refusal::PUBLISH_DENIED, refusal::PUBLISH_FAILED];
                 if let Some(id) = id
-                    && !publish.into_iter().any(|text| reason == *text)
-                    && let Some(channel) = self.channels.answer(id, Answer::Err)
+                    && (v2 || !publish.into_iter().any(|text| reason == text.into()))
+                    && let Some(channel) = self.answer(id, Answer::Err)
                 {
+                    self.give_up_pages(Some(id), true, reason.clone());
                     self.effects.push(Effect::Denied { channel, reason });
                 }
             }
-            ServerFrame::Ping => {
-                if let Phase::Open(open) = &mut self.phase {
-                    open.due.pong = true;
+            ServerFrame::Ping => open.due.pong = true,
+            ServerFrame::Gap { channel, position, why } if v2 => {
+                if let Some(channel) = find(&channel).and_then(|id| self.channels.gap(id, position)) {
+                    self.effects.push(Effect::Gap { channel: channel.clone(), why });
                 }
+            }
+            ServerFrame::Pos { channel, offset } if v2 => {
+                if let Some(id) = find(&channel) {
+                    self.channels.pass(id, offset);
+                }
+            }
+            ServerFrame::Ack { request, id, offset } if v2 => {
+                if let Some(frame) = self.outbox.answered(request) {
+                    self.effects.push(Effect::Acknowledged { frame, id, offset });
+                }
+            }
+            ServerFrame::History { request, position, events, .. }
+                if v2 && self.requests.answered(request) =>
+            {
+                self.effects.push(Effect::History { request, page: Ok((position, events)) });
+            }
+            ServerFrame::Bye { after_ms, .. } if v2 => {
+                open.draining = true;
+                self.not_before = now.saturating_add(after_ms);
+                self.effects.push(Effect::Drain { after_ms });
             }
             _ => {}
         }
     }
 
+    /// The gateway has answered a `sub`. Gives the channel when it was refused.
+    fn answer(&mut self, id: ChannelId, answer: Answer<T>) -> Option<C> {
+        let refused = matches!(answer, Answer::Err);
+        let News { channel, gap, changed } = self.channels.answer(id, answer)?;
+        if let Some(why) = gap {
+            self.effects.push(Effect::Gap { channel: channel.clone(), why });
+        }
+        if refused {
+            return changed.then_some(channel);
+        }
+        if changed {
+            self.effects.push(Effect::Subscribed(channel));
+        }
+        None
+    }
+
     /// The connection may be dead, or an attempt may succeed that would have failed before.
     fn wake(&mut self, now: u64, doubt: Doubt) {
         match &mut self.phase {
-            Phase::Waiting { until: Some(_) } => self.open_socket(now),
+            Phase::Waiting { until: Some(_) } if now >= self.not_before => self.open_socket(now),
             Phase::Waiting { until: None } if self.page.online => self.retry_at_once(now),
             Phase::Connecting { until } if doubt == Doubt::Strong => *until = (*until).min(now + PROBE_MS),
             Phase::Open(open) => match self.channels.probe() {
@@ -395,16 +568,22 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
 
     /// The connection is over.
     fn lose(&mut self, now: u64, closed: Closed<T>, next: Next) {
-        if let Phase::Open(open) = &self.phase
-            && now.saturating_sub(open.since) >= STABLE_MS
-        {
-            self.attempts = 0;
+        let mut draining = false;
+        if let Phase::Open(open) = &self.phase {
+            draining = open.draining;
+            if now.saturating_sub(open.since) >= STABLE_MS {
+                self.attempts = 0;
+            }
         }
         self.effects.push(Effect::Closed(closed));
         self.channels.reset();
+        self.requests.reset();
+        self.reclaim();
         let stop = match next {
             Next::Stop(reason) => Some(reason),
-            Next::Backoff if self.page.online && self.attempts >= self.options.max_reconnect_attempts => {
+            Next::Backoff
+                if self.page.online && !draining && self.attempts >= self.options.max_reconnect_attempts =>
+            {
                 Some(reason::EXHAUSTED)
             }
             _ => None,
@@ -414,43 +593,49 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq<str>, V, P: Weight> Cor
             self.close();
             return;
         }
-        self.outbox.hold_all(&self.options, drop_into(&mut self.effects));
+        self.outbox.hold_all(&self.options, &mut drop_into(&mut self.effects));
         if !self.page.online {
             self.enter(Phase::Waiting { until: None });
+        } else if draining {
+            // It was no failure, so that it does not count as one.
+            let jitter = backoff::delay_ms(&self.options, 1, false, (self.random)());
+            self.announce(now, self.attempts + 1, self.not_before.saturating_sub(now) + jitter);
         } else if matches!(next, Next::AtOnce) {
             self.retry_at_once(now);
         } else {
             self.attempts += 1;
             let random = (self.random)();
-            self.announce(now, backoff::delay_ms(&self.options, self.attempts, !self.page.visible, random));
+            let delay_ms = backoff::delay_ms(&self.options, self.attempts, !self.page.visible, random);
+            self.announce(now, self.attempts, delay_ms);
         }
     }
 
     fn retry_at_once(&mut self, now: u64) {
         self.attempts += 1;
-        self.announce(now, 0);
+        self.announce(now, self.attempts, self.not_before.saturating_sub(now));
     }
 
-    fn announce(&mut self, now: u64, delay_ms: u64) {
-        self.enter(Phase::Waiting { until: Some(now + delay_ms) });
-        self.effects.push(Effect::Reconnecting { attempt: self.attempts, delay_ms });
+    fn announce(&mut self, now: u64, attempt: u32, delay_ms: u64) {
+        self.enter(Phase::Waiting { until: Some(now.saturating_add(delay_ms)) });
+        self.effects.push(Effect::Reconnecting { attempt, delay_ms });
+    }
+
+    /// What is in flight comes back, for it needs an acknowledgement that this connection will not bring.
+    fn reclaim(&mut self) {
+        self.outbox.reclaim(matches!(&self.phase, Phase::Open(open) if open.v2));
     }
 
     fn close(&mut self) {
+        self.reclaim();
         self.enter(Phase::Closed);
-        let mut dropped = drop_because(&mut self.effects, reason::DISCONNECTED);
-        while let Some(frame) = self.outbox.pop() {
-            dropped(frame);
-        }
+        self.not_before = 0;
+        self.outbox.clear(&mut drop_into(&mut self.effects));
+        self.give_up_pages(None, false, reason::DISCONNECTED.into());
     }
 }
 
-type Effects<C, T, V, P> = Queue<Effect<C, T, V, P>>;
-
-fn drop_because<C, T, V, P>(effects: &mut Effects<C, T, V, P>, reason: &'static str) -> impl FnMut(P) {
-    move |frame| effects.push(Effect::Dropped { frame, reason })
-}
-
-fn drop_into<C, T, V, P>(effects: &mut Effects<C, T, V, P>) -> impl FnMut(P) {
-    drop_because(effects, reason::OUTBOX_FULL)
+fn drop_into<C, T: From<&'static str>, V, P>(
+    effects: &mut Queue<Effect<C, T, V, P>>,
+) -> impl FnMut(P, &'static str) {
+    move |frame, reason| effects.push(Effect::Dropped { frame, reason: reason.into() })
 }

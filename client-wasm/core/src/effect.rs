@@ -1,30 +1,76 @@
 //! What the core asks of its owner.
 
 use crate::{SocketId, State};
+use tidings_protocol::Position;
 
-/// Why a publish was not sent or a client stopped, in the words an application sees.
+/// Why something failed, in the words an application sees.
 pub mod reason {
     /// The outbox had no room for it.
     pub const OUTBOX_FULL: &str = "outbox full";
+    /// It was not sent within `outboxMaxAgeMs`.
+    pub const EXPIRED: &str = "expired";
+    /// It was sent, and no answer came: it may have been published or not.
+    pub const UNACKNOWLEDGED: &str = "unacknowledged";
     /// The client is closed: by `disconnect()`, by its gateway, or because it gave up.
     pub const DISCONNECTED: &str = "disconnected";
     /// `maxReconnectAttempts` attempts in a row failed.
     pub const EXHAUSTED: &str = "reconnect attempts exhausted";
     /// The socket did not open, or no `welcome` came, within `connectTimeoutMs`.
     pub const CONNECT_TIMEOUT: &str = "connect timeout";
+    /// A page of history was asked for, and the channel was left.
+    pub const LEFT: &str = "left";
+    /// The gateway speaks version 1 and has no history.
+    pub const UNSUPPORTED: &str = "unsupported";
+    /// The channel is live and has no history.
+    pub const NO_HISTORY: &str = "no-history";
+    /// Why there is a gap: events are missing, and the gateway did not send them when it was asked to.
+    pub const HOLE: &str = "hole";
 }
 
 /// A frame to send. What a publish looks like is its owner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outgoing<C, P> {
-    /// Subscribe to this channel.
-    Subscribe(C),
+pub enum Outgoing<C, T, P> {
+    /// Subscribe to a channel.
+    Subscribe {
+        /// The channel.
+        channel: C,
+        /// Resume from here.
+        resume: Option<Position<T>>,
+    },
     /// Unsubscribe from this channel.
     Unsubscribe(C),
     /// Publish.
-    Publish(P),
+    Publish {
+        /// What the application published.
+        frame: P,
+        /// The number of the request, for a gateway that acknowledges; the idempotency key then goes with it. Without
+        /// one the publish is done with when it is sent.
+        request: Option<u64>,
+    },
+    /// Ask for a page of history.
+    History {
+        /// The channel.
+        channel: C,
+        /// The number of the request.
+        request: u64,
+        /// At most this many events.
+        limit: Option<u64>,
+        /// Only events before this offset.
+        before: Option<u64>,
+    },
     /// The answer to a `ping`.
     Pong,
+}
+
+/// How an event stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It follows on, or the gateway speaks version 1 and there is nothing to tell by.
+    InOrder,
+    /// Events are missing before it: a gap with [`reason::HOLE`] comes first.
+    AfterGap,
+    /// It has no place in a stream. A repeat is known by its id.
+    Unplaced,
 }
 
 /// How a socket ended.
@@ -55,13 +101,30 @@ pub enum Effect<C, T, V, P> {
         reason: &'static str,
     },
     /// Send a frame. When that fails: [`crate::Core::unsent`].
-    Send(Outgoing<C, P>),
-    /// A publish will not be sent: see [`reason`].
-    Dropped {
-        /// What was to be sent.
+    Send(Outgoing<C, T, P>),
+    /// A publish was accepted by the backplane.
+    Acknowledged {
+        /// What was published.
         frame: P,
-        /// Why not.
-        reason: &'static str,
+        /// The event's id.
+        id: T,
+        /// Its place in the channel's stream.
+        offset: Option<u64>,
+    },
+    /// A publish failed: see [`reason`], or the gateway's reason.
+    Dropped {
+        /// What was to be published.
+        frame: P,
+        /// Why it was not, or nobody knows.
+        reason: T,
+    },
+    /// The answer to [`crate::Core::history`].
+    History {
+        /// What that returned.
+        request: u64,
+        /// The end of the stream when the page was read and the events, or why there are none: see [`reason`], or the
+        /// gateway's reason.
+        page: Result<(Position<T>, V), T>,
     },
     /// An event for the listeners of a channel.
     Deliver {
@@ -71,6 +134,8 @@ pub enum Effect<C, T, V, P> {
         event: T,
         /// Its data.
         data: V,
+        /// Its id, when it is [`Arrival::Unplaced`].
+        id: Option<T>,
     },
     /// A channel is live.
     Subscribed(C),
@@ -80,6 +145,13 @@ pub enum Effect<C, T, V, P> {
         channel: C,
         /// Why.
         reason: T,
+    },
+    /// Events of a channel are missing, after those delivered before and before those that follow.
+    Gap {
+        /// The channel.
+        channel: C,
+        /// A [`tidings_protocol::Why`] as text, or [`reason::HOLE`].
+        why: T,
     },
     /// Nobody wants this channel any longer: its id will mean another one.
     Forget(C),
@@ -100,6 +172,11 @@ pub enum Effect<C, T, V, P> {
         attempt: u32,
         /// How long until then, in milliseconds.
         delay_ms: u64,
+    },
+    /// The gateway will close the connection soon.
+    Drain {
+        /// It asks to be called again no sooner than this many milliseconds from now.
+        after_ms: u64,
     },
     /// Something failed that the application should know of.
     Error {

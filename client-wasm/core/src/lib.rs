@@ -15,13 +15,16 @@ mod liveness;
 mod options;
 mod outbox;
 mod phase;
+mod position;
 mod queue;
+mod requests;
 
 pub use crate::core::Core;
 pub use channels::{ChannelId, ChannelState};
 pub use clock::Clock;
-pub use effect::{Closed, Effect, Outgoing, PageChange, reason};
+pub use effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason};
 pub use liveness::{LATE_MS, PROBE_MS};
 pub use options::{NUMBERS, NumberOption, Options};
-pub use outbox::Weight;
+pub use outbox::{MAX_IN_FLIGHT, Weight};
 pub use phase::{STABLE_MS, SocketId, State};
+pub use requests::{HistoryPage, MAX_REQUESTS};

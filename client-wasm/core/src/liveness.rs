@@ -12,6 +12,8 @@ pub const LATE_MS: u64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: u64,
+    /// Something was heard since, and nobody has looked at the clock.
+    untimed: bool,
     /// From `welcome`, when the gateway promises to be heard.
     keepalive: Option<u64>,
     probe: Option<u64>,
@@ -26,25 +28,43 @@ pub(crate) enum Silence {
 
 impl Liveness {
     pub(crate) fn new(now: u64, keepalive_ms: Option<u64>) -> Self {
-        Self { heard: now, keepalive: keepalive_ms.filter(|&ms| ms > 0), probe: None }
+        Self { heard: now, untimed: false, keepalive: keepalive_ms.filter(|&ms| ms > 0), probe: None }
     }
 
     /// Anything that was received is a sign of life.
     pub(crate) fn hear(&mut self, now: u64) {
         self.heard = now;
+        self.untimed = false;
         self.probe = None;
+    }
+
+    /// The same without a look at the clock, which the next timer has: it is wanted a quarter of the interval after
+    /// what was heard with one, so that silence is noticed by so much too late at most.
+    pub(crate) fn hear_untimed(&mut self) {
+        self.untimed = true;
+        self.probe = None;
+    }
+
+    /// Somebody has looked at the clock: what was heard without it counts as heard now.
+    pub(crate) fn time(&mut self, now: u64) {
+        if std::mem::take(&mut self.untimed) {
+            self.heard = now;
+        }
     }
 
     /// Something must be heard within [`PROBE_MS`]. A probe under way is not prolonged.
     pub(crate) fn probe(&mut self, now: u64) {
+        self.time(now);
         self.probe.get_or_insert(now + PROBE_MS);
     }
 
     /// By when something must be heard. A probe comes before the keepalive interval: after a sleep that one is
     /// over, while what was received meanwhile may not have been seen yet.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        self.probe
-            .or_else(|| Some(self.heard.saturating_add(self.keepalive?).saturating_add(KEEPALIVE_GRACE_MS)))
+        self.probe.or_else(|| {
+            let interval = self.keepalive?.saturating_add(KEEPALIVE_GRACE_MS);
+            Some(self.heard.saturating_add(if self.untimed { interval / 4 } else { interval }))
+        })
     }
 
     pub(crate) fn silence(&self, now: u64) -> Option<Silence> {
@@ -84,6 +104,30 @@ mod tests {
         assert_eq!(liveness.silence(52_000), Some(Silence::Probe));
         liveness.hear(51_999);
         assert_eq!(liveness.silence(52_000), None);
+    }
+
+    #[test]
+    fn what_is_heard_without_a_clock_counts_from_the_next_timer() {
+        let mut liveness = Liveness::new(1_000, Some(30_000));
+        liveness.probe(2_000);
+        liveness.hear_untimed();
+        assert_eq!(liveness.deadline(), Some(11_000));
+        liveness.time(11_000);
+        assert_eq!((liveness.silence(11_000), liveness.deadline()), (None, Some(51_000)));
+        liveness.time(51_000);
+        assert_eq!(liveness.silence(51_000), Some(Silence::Keepalive));
+    }
+
+    #[test]
+    fn what_was_heard_before_a_probe_does_not_answer_it() {
+        let mut liveness = Liveness::new(1_000, Some(30_000));
+        liveness.hear_untimed();
+        liveness.probe(5_000);
+        liveness.time(7_000);
+        assert_eq!(liveness.silence(7_000), Some(Silence::Probe));
+        liveness.hear_untimed();
+        liveness.time(7_001);
+        assert_eq!(liveness.silence(7_001), None);
     }
 
     #[test]

@@ -15,7 +15,13 @@ pub struct Options {
     pub outbox_limit: usize,
     /// How many bytes wait for a connection; then the oldest is dropped. Default 1 MiB.
     pub outbox_max_bytes: usize,
+    /// How long a publish may wait for a connection or its acknowledgement, in milliseconds. Default and maximum
+    /// 240,000: a gateway keeps idempotency keys for 5 minutes, and a repeat has to come well before.
+    pub outbox_max_age_ms: u64,
 }
+
+/// The largest `outbox_max_age_ms`.
+const MAX_AGE_MS: f64 = 240_000.0;
 
 impl Default for Options {
     fn default() -> Self {
@@ -26,6 +32,7 @@ impl Default for Options {
             connect_timeout_ms: 10_000,
             outbox_limit: 200,
             outbox_max_bytes: 1 << 20,
+            outbox_max_age_ms: MAX_AGE_MS as u64,
         }
     }
 }
@@ -59,7 +66,7 @@ const TIMEOUT: &str = "a whole number of milliseconds from 1 to 2147483647";
 const MAX_DELAY_MS: f64 = 2_147_483_647.0;
 
 /// Every number among the options.
-pub static NUMBERS: [NumberOption; 6] = [
+pub static NUMBERS: [NumberOption; 7] = [
     NumberOption {
         name: "maxReconnectAttempts",
         allowed: COUNT,
@@ -102,6 +109,13 @@ pub static NUMBERS: [NumberOption; 6] = [
         max: f64::INFINITY,
         put: |options, value| options.outbox_max_bytes = value as usize,
     },
+    NumberOption {
+        name: "outboxMaxAgeMs",
+        allowed: "a whole number of milliseconds from 1 to 240000",
+        min: 1.0,
+        max: MAX_AGE_MS,
+        put: |options, value| options.outbox_max_age_ms = value as u64,
+    },
 ];
 
 #[cfg(test)]
@@ -133,6 +147,8 @@ mod tests {
             ("outboxLimit", 0.0, Options { outbox_limit: 0, ..default() }),
             ("outboxLimit", f64::INFINITY, Options { outbox_limit: usize::MAX, ..default() }),
             ("outboxMaxBytes", 1024.0, Options { outbox_max_bytes: 1024, ..default() }),
+            ("outboxMaxAgeMs", 1.0, Options { outbox_max_age_ms: 1, ..default() }),
+            ("outboxMaxAgeMs", 240_000.0, default()),
         ] {
             assert_eq!(set(name, value), Some(expected), "{name} {value}");
         }
@@ -151,5 +167,8 @@ mod tests {
             }
         }
         assert_eq!(set("connectTimeoutMs", 0.0), None);
+        for value in [0.0, 240_001.0, f64::INFINITY] {
+            assert_eq!(set("outboxMaxAgeMs", value), None, "{value}");
+        }
     }
 }

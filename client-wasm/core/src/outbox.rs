@@ -1,7 +1,10 @@
-//! Frames that wait for a connection.
+//! Publishes that wait: for a connection, or for their acknowledgement.
 
-use crate::Options;
+use crate::{Options, effect::reason};
 use std::collections::VecDeque;
+
+/// How many publishes may be sent and unacknowledged at a time; further ones wait.
+pub const MAX_IN_FLIGHT: usize = 256;
 
 /// What the outbox needs to know about a frame.
 pub trait Weight {
@@ -9,57 +12,166 @@ pub trait Weight {
     fn bytes(&self) -> usize;
 }
 
-/// The queue in front of the socket. While frames flow it is emptied at once and has no bound. While they wait it
-/// holds so many frames and bytes as the options say, and the oldest makes room; a frame that is larger than the
-/// whole outbox is dropped itself.
+#[derive(Debug)]
+struct Entry<P> {
+    /// The number of the request.
+    number: u64,
+    /// When it was published.
+    since: u64,
+    /// 0 until it has to wait.
+    bytes: usize,
+    /// It was sent on an earlier connection: nobody knows whether it was published.
+    sent: bool,
+    frame: P,
+}
+
+impl<P> Entry<P> {
+    fn drop_into(self, reason: &'static str, dropped: &mut impl FnMut(P, &'static str)) {
+        dropped(self.frame, if self.sent { reason::UNACKNOWLEDGED } else { reason });
+    }
+}
+
+/// The queue in front of the socket. While frames flow it is emptied as fast as the gateway acknowledges and has no
+/// bound. While they wait for a connection it holds so many frames and bytes as the options say, and the oldest makes
+/// room; a frame that is larger than the whole outbox is dropped itself.
+///
+/// Both queues are in the order of publishing, and what is in flight comes before what waits.
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {
-    /// Each with its size, which is 0 until it has to wait.
-    frames: VecDeque<(usize, P)>,
+    waiting: VecDeque<Entry<P>>,
+    in_flight: Vec<Entry<P>>,
+    /// Of those that wait.
     bytes: usize,
 }
 
-impl<P: Weight> Outbox<P> {
+impl<P: Clone + Weight> Outbox<P> {
     pub(crate) const fn new() -> Self {
-        Self { frames: VecDeque::new(), bytes: 0 }
+        Self { waiting: VecDeque::new(), in_flight: Vec::new(), bytes: 0 }
     }
 
-    /// Adds a frame that will be sent at once.
-    pub(crate) fn push(&mut self, frame: P) {
-        self.frames.push_back((0, frame));
+    /// Adds a frame that will be sent as soon as may be.
+    pub(crate) fn push(&mut self, number: u64, now: u64, frame: P) {
+        self.waiting.push_back(Entry { number, since: now, bytes: 0, sent: false, frame });
     }
 
-    /// Puts a frame that could not be sent back to where it came from.
-    pub(crate) fn put_back(&mut self, frame: P) {
-        self.frames.push_front((0, frame));
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<P> {
-        let (bytes, frame) = self.frames.pop_front()?;
-        self.bytes -= bytes;
-        Some(frame)
-    }
-
-    /// Adds a frame that has to wait.
-    pub(crate) fn hold(&mut self, frame: P, options: &Options, dropped: &mut impl FnMut(P)) {
-        let bytes = frame.bytes();
-        if bytes > options.outbox_max_bytes {
-            return dropped(frame);
+    /// The next frame to send, with its number, when it may be sent. Without acknowledgements it is done with when the
+    /// next one is asked for.
+    pub(crate) fn send(&mut self, acknowledged: bool) -> Option<(u64, P)> {
+        if !acknowledged {
+            self.in_flight.clear();
+        } else if self.in_flight.len() >= MAX_IN_FLIGHT {
+            return None;
         }
-        self.frames.push_back((bytes, frame));
-        self.bytes += bytes;
-        while (self.frames.len() > options.outbox_limit || self.bytes > options.outbox_max_bytes)
-            && let Some(frame) = self.pop()
-        {
-            dropped(frame);
+        let entry = self.pop()?;
+        let sent = (entry.number, entry.frame.clone());
+        self.in_flight.push(entry);
+        Some(sent)
+    }
+
+    /// Puts the frame that could not be sent back to where it came from.
+    pub(crate) fn put_back(&mut self) {
+        if let Some(entry) = self.in_flight.pop() {
+            self.waiting.push_front(entry);
         }
     }
 
-    /// From here on every frame has to wait.
-    pub(crate) fn hold_all(&mut self, options: &Options, mut dropped: impl FnMut(P)) {
+    /// The frame with this number was answered.
+    pub(crate) fn answered(&mut self, number: u64) -> Option<P> {
+        let mut answered = None;
+        self.in_flight.retain(|entry| {
+            let other = entry.number != number;
+            if !other {
+                answered = Some(entry.frame.clone());
+            }
+            other
+        });
+        answered
+    }
+
+    /// The connection is gone, and what is in flight waits for another one, unless it needed no acknowledgement.
+    pub(crate) fn reclaim(&mut self, acknowledged: bool) {
+        while let Some(mut entry) = self.in_flight.pop() {
+            if acknowledged {
+                entry.sent = true;
+                self.waiting.push_front(entry);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry<P>> {
+        let mut entry = self.waiting.pop_front()?;
+        self.bytes -= std::mem::take(&mut entry.bytes);
+        Some(entry)
+    }
+
+    /// Adds a frame that has to wait for a connection.
+    pub(crate) fn hold(
+        &mut self,
+        number: u64,
+        now: u64,
+        frame: P,
+        options: &Options,
+        dropped: &mut impl FnMut(P, &'static str),
+    ) {
+        self.keep(Entry { number, since: now, bytes: 0, sent: false, frame }, options, dropped);
+    }
+
+    /// From here on every frame has to wait for a connection.
+    pub(crate) fn hold_all(&mut self, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
         self.bytes = 0;
-        for (_, frame) in std::mem::take(&mut self.frames) {
-            self.hold(frame, options, &mut dropped);
+        for entry in std::mem::take(&mut self.waiting) {
+            self.keep(entry, options, dropped);
+        }
+    }
+
+    fn keep(&mut self, mut entry: Entry<P>, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
+        entry.bytes = entry.frame.bytes();
+        if entry.bytes > options.outbox_max_bytes {
+            return entry.drop_into(reason::OUTBOX_FULL, dropped);
+        }
+        self.bytes += entry.bytes;
+        self.waiting.push_back(entry);
+        while (self.waiting.len() > options.outbox_limit || self.bytes > options.outbox_max_bytes)
+            && let Some(entry) = self.pop()
+        {
+            entry.drop_into(reason::OUTBOX_FULL, dropped);
+        }
+    }
+
+    /// When the oldest frame was published.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        Some(self.in_flight.first().or(self.waiting.front())?.since)
+    }
+
+    /// Gives up what was published at `limit` or before.
+    pub(crate) fn expire(&mut self, limit: u64, dropped: &mut impl FnMut(P, &'static str)) {
+        self.in_flight.retain(|entry| {
+            let young = entry.since > limit;
+            if !young {
+                dropped(entry.frame.clone(), reason::UNACKNOWLEDGED);
+            }
+            young
+        });
+        while self.waiting.front().is_some_and(|entry| entry.since <= limit)
+            && let Some(entry) = self.pop()
+        {
+            entry.drop_into(reason::EXPIRED, dropped);
+        }
+    }
+
+    /// Gives up what was sent on an earlier connection: this one does not know it.
+    pub(crate) fn give_up_sent(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
+        while self.waiting.front().is_some_and(|entry| entry.sent)
+            && let Some(entry) = self.pop()
+        {
+            dropped(entry.frame, reason::UNACKNOWLEDGED);
+        }
+    }
+
+    /// Gives up everything.
+    pub(crate) fn clear(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
+        while let Some(entry) = self.pop() {
+            entry.drop_into(reason::DISCONNECTED, dropped);
         }
     }
 }
@@ -79,13 +191,18 @@ mod tests {
         Options { outbox_limit: limit, outbox_max_bytes: max_bytes, ..Options::default() }
     }
 
+    /// What is left in it, in order.
+    fn rest(outbox: &mut Outbox<(u32, usize)>) -> Vec<u32> {
+        std::iter::from_fn(|| outbox.send(false)).map(|(_, (number, _))| number).collect()
+    }
+
     /// The numbers of the frames kept and dropped when frames of these sizes have to wait, one after the other.
     fn held(options: &Options, sizes: &[usize]) -> (Vec<u32>, Vec<u32>) {
         let (mut outbox, mut dropped) = (Outbox::new(), Vec::new());
         for (number, &size) in (1..).zip(sizes) {
-            outbox.hold((number, size), options, &mut |(number, _)| dropped.push(number));
+            outbox.hold(0, 0, (number, size), options, &mut |(number, _), _| dropped.push(number));
         }
-        (std::iter::from_fn(|| outbox.pop()).map(|(number, _)| number).collect(), dropped)
+        (rest(&mut outbox), dropped)
     }
 
     #[test]
@@ -109,22 +226,66 @@ mod tests {
     fn frames_that_flow_have_no_bound_until_they_have_to_wait() {
         let (mut outbox, options, mut dropped) = (Outbox::new(), options(2, 100), Vec::new());
         for number in 1..=5 {
-            outbox.push((number, 1));
+            outbox.push(0, 0, (number, 1));
         }
-        outbox.hold_all(&options, |(number, _)| dropped.push(number));
+        outbox.hold_all(&options, &mut |(number, _), _| dropped.push(number));
         assert_eq!(dropped, [1, 2, 3]);
-        assert_eq!((outbox.pop(), outbox.pop(), outbox.pop()), (Some((4, 1)), Some((5, 1)), None));
+        assert_eq!(rest(&mut outbox), [4, 5]);
         assert_eq!(outbox.bytes, 0);
     }
 
     #[test]
     fn a_frame_put_back_goes_first() {
         let mut outbox = Outbox::new();
-        outbox.push((1, 1));
-        outbox.push((2, 1));
-        let first = outbox.pop().expect("a frame");
-        outbox.put_back(first);
-        assert_eq!((outbox.pop(), outbox.pop()), (Some((1, 1)), Some((2, 1))));
+        outbox.push(7, 0, (1, 1));
+        outbox.push(8, 0, (2, 1));
+        assert_eq!(outbox.send(true), Some((7, (1, 1))));
+        outbox.put_back();
+        assert_eq!(rest(&mut outbox), [1, 2]);
+    }
+
+    #[test]
+    fn what_was_sent_and_not_answered_comes_before_what_was_not() {
+        let (mut outbox, mut dropped) = (Outbox::new(), Vec::new());
+        for number in 1..=4u64 {
+            outbox.push(number, number, (number as u32, 1));
+        }
+        assert!((1..=3).all(|number| outbox.send(true).is_some_and(|(sent, _)| sent == number)));
+        assert_eq!(outbox.answered(2), Some((2, 1)));
+        assert_eq!(outbox.answered(2), None);
+        outbox.reclaim(true);
+        assert_eq!((outbox.oldest(), outbox.answered(1)), (Some(1), None));
+        outbox.hold_all(&options(2, 9), &mut |(number, _), reason| dropped.push((number, reason)));
+        assert_eq!(dropped, [(1, reason::UNACKNOWLEDGED)]);
+        outbox.give_up_sent(&mut |(number, _), reason| dropped.push((number, reason)));
+        assert_eq!(dropped[1..], [(3, reason::UNACKNOWLEDGED)]);
+        assert_eq!(rest(&mut outbox), [4]);
+    }
+
+    #[test]
+    fn so_many_are_in_flight_and_no_more() {
+        let mut outbox = Outbox::new();
+        for number in 0..300 {
+            outbox.push(number, 0, (0, 1));
+        }
+        assert_eq!(std::iter::from_fn(|| outbox.send(true)).count(), MAX_IN_FLIGHT);
+        assert!(outbox.answered(200).is_some());
+        assert_eq!(outbox.send(true).map(|(number, _)| number), Some(256));
+        assert_eq!(outbox.send(true), None);
+    }
+
+    #[test]
+    fn what_is_too_old_is_given_up() {
+        let (mut outbox, mut dropped) = (Outbox::new(), Vec::new());
+        for number in 1..=4u64 {
+            outbox.push(number, number * 10, (number as u32, 1));
+        }
+        outbox.send(true);
+        outbox.expire(9, &mut |_, _| panic!("none is as old"));
+        outbox.expire(20, &mut |(number, _), reason| dropped.push((number, reason)));
+        assert_eq!(dropped, [(1, reason::UNACKNOWLEDGED), (2, reason::EXPIRED)]);
+        assert_eq!(outbox.oldest(), Some(30));
+        assert_eq!(rest(&mut outbox), [3, 4]);
     }
 
     proptest! {

@@ -45,6 +45,10 @@ pub(crate) struct Open<C, T> {
     pub(crate) id: T,
     pub(crate) since: u64,
     pub(crate) liveness: Liveness,
+    /// The gateway speaks version 2.
+    pub(crate) v2: bool,
+    /// It has said that it will close.
+    pub(crate) draining: bool,
     pub(crate) due: Due<C>,
     /// The socket takes no frames any more and its end is about to be reported.
     pub(crate) stalled: bool,

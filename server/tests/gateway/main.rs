@@ -8,6 +8,7 @@ mod delivery;
 mod draining;
 mod harness;
 mod leaving;
+mod listening;
 mod liveness;
 mod paging;
 mod publishing;

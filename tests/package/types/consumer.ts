@@ -6,6 +6,9 @@ import type {
   BroadcastError,
   ChannelState,
   ClientState,
+  Gap,
+  HistoryEvent,
+  HistoryPage,
   Off,
   PublishResult,
   WebSocketLike,
@@ -24,6 +27,7 @@ const options: BroadcastClientOptions = {
   reconnectMaxDelayMs: 10_000,
   outboxLimit: 200,
   outboxMaxBytes: 1_048_576,
+  outboxMaxAgeMs: 240_000,
   connectTimeoutMs: 10_000,
 }
 const client = new BroadcastClient(options)
@@ -41,6 +45,8 @@ client.on('close', ({ code, reason, wasClean }) => [code.toFixed(), reason.trim(
 client.on('reconnecting', ({ attempt, delayMs }) => attempt + delayMs)
 client.on('subscribed', ({ channel }) => channel.toUpperCase())
 client.on('error', ({ channel, reason }) => `${channel?.trim()} ${reason.trim()}`)
+client.on('gap', (gap: Gap) => [gap.channel.trim(), gap.why.trim()])
+client.on('drain', ({ afterMs }) => afterMs.toFixed())
 client.on('state', ({ from, to }) => from === 'open' && to === 'closed')
 
 const orders: BroadcastChannel = client.channel('private-orders.42')
@@ -61,6 +67,18 @@ orders.publish('typing', { who: 'ann' }).then((result: PublishResult) => {
   result.id
   return [result.reason.trim()]
 })
+const deaf: Off = orders.onGap(({ channel, why }) => [channel.trim(), why.trim()])
+deaf()
+const page: Promise<HistoryPage> = orders.history()
+orders.history({ limit: 50, before: 1043, untilAttach: true }).then(({ events, epoch, offset }) => {
+  // @ts-expect-error: data is unknown until someone says what it is
+  events[0]?.data.id
+  return [events.length, epoch.trim(), offset.toFixed()]
+})
+orders.history<Order>().then(({ events }) => events.map((event: HistoryEvent<Order>) => event.data.id + event.offset))
+// @ts-expect-error: a number
+orders.history({ limit: '50' })
+page.catch((error: BroadcastError) => error.code.trim())
 const live: Promise<void> = orders.ready()
 live.catch((error: BroadcastError) => error.code.trim())
 orders.leave()

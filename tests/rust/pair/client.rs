@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use tidings_client_core::{
     ChannelId, ChannelState, Closed, Core, Effect, Options, Outgoing, SocketId, Weight,
 };
-use tidings_protocol::{ClientFrame, ServerFrame};
+use tidings_protocol::{ClientFrame, Position, ServerFrame};
 
 /// A publish. Its number is its event's name.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl World {
                 }
                 Effect::Send(frame) => self.client_sends(at, frame),
                 Effect::Dropped { frame, .. } => self.checker.dropped(frame.number),
-                Effect::Deliver { channel, event, data } => {
+                Effect::Deliver { channel, event, data, .. } => {
                     assert!(
                         self.peers[at].wanted.contains(&*channel),
                         "{channel}: an event after it was left"
@@ -123,16 +123,19 @@ impl World {
         }
     }
 
-    fn client_sends(&mut self, at: usize, frame: Outgoing<String, Note>) {
+    fn client_sends(&mut self, at: usize, frame: Outgoing<String, String, Note>) {
         let id = self.peers[at].link.expect("a socket to send on");
         let link = self.links.get_mut(&id).expect("a link");
         if link.refuses {
-            return self.peers[at].core.unsent(self.now, frame);
+            return self.peers[at].core.unsent(self.now, &frame);
         }
         let text = match frame {
             Outgoing::Pong => ClientFrame::<&str, &str>::Pong.to_json(),
-            Outgoing::Subscribe(channel) => {
-                let text = ClientFrame::<&str, &str>::Sub { channel: &channel, resume: None }.to_json();
+            Outgoing::Subscribe { channel, resume } => {
+                let resume = resume
+                    .as_ref()
+                    .map(|Position { epoch, offset }| Position { epoch: &**epoch, offset: *offset });
+                let text = ClientFrame::<&str, &str>::Sub { channel: &channel, resume }.to_json();
                 assert!(link.asked.insert(channel), "subscribed twice: {text}");
                 text
             }
@@ -141,13 +144,13 @@ impl World {
                 self.checker.unsubscribed(at, &channel);
                 ClientFrame::<&str, &str>::Unsub { channel: &channel }.to_json()
             }
-            Outgoing::Publish(Note { channel, number }) => {
+            Outgoing::Publish { frame: Note { channel, number }, request } => {
                 let accepted = link.session.is_some();
                 self.checker.handed(at, number, id, accepted);
                 let event = &*number.to_string();
-                ClientFrame::<&str, &str>::Pub { channel, event, data: None, request: None, key: None }
-                    .to_json()
+                ClientFrame::<&str, &str>::Pub { channel, event, data: None, request, key: None }.to_json()
             }
+            Outgoing::History { .. } => panic!("nobody asks for history"),
         };
         link.up.send(self.now, &self.random, Item::Text(text), self.fault);
     }

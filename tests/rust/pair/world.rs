@@ -234,7 +234,7 @@ impl World {
     fn publish(&mut self, at: usize, channel: &'static str, count: u64) {
         for _ in 0..count {
             let number = self.checker.noted();
-            self.peers[at].core.publish(Note { channel, number });
+            self.peers[at].core.publish(self.now, Note { channel, number });
         }
         self.client(at);
     }

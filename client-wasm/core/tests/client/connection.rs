@@ -1,6 +1,6 @@
 //! Connecting, losing the connection, and trying again.
 
-use crate::script::{play, play_open};
+use crate::script::{play, play_open, play_open2};
 
 #[test]
 fn nothing_happens_before_connect() {
@@ -111,7 +111,27 @@ fn frames_of_version_2_are_dropped() {
         "
         > channel a
         send sub a
-        > gap a
+        > gap a k:1 backplane
+        > pos a 1
+        > ack 1 i
+        > bye 1000
+        > page a 1 k:1 []
+        > ok a k:1 rec 1
+        subscribed a
+        > msg a e 1 3
+        deliver a e 1
+        > msg a e 2 2
+        deliver a e 2
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome
+        state connecting open
+        open
+        send sub a
         > noise
         ",
     );
@@ -514,6 +534,125 @@ fn connect_after_disconnect_starts_with_nothing() {
         open
         send sub b
         ? id id2
+        ",
+    );
+}
+
+#[test]
+fn a_gateway_that_drains_is_called_again_when_it_asked() {
+    play_open2(
+        "
+        > channel a
+        send sub a
+        > bye 8200
+        drain 8200
+        ? state open
+        > publish 1
+        send pub 1 #1
+        > ack 1 i
+        acked 1 i
+        > after 200
+        > closed 1012
+        closed 1012
+        state open connecting
+        reconnecting 1 in 8125
+        > after 8124
+        > after 1
+        connect 2
+        # the attempt did not count
+        > closed 1006
+        closed 1006
+        reconnecting 1 in 125
+        ",
+    );
+}
+
+#[test]
+fn draining_needs_no_attempt() {
+    play_open2(
+        "
+        ! maxReconnectAttempts 0
+        > bye 0
+        drain 0
+        > after 1000
+        > closed 1012
+        closed 1012
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > closed 1006
+        closed 1006
+        error: reconnect attempts exhausted
+        state connecting closed
+        ",
+    );
+}
+
+#[test]
+fn nothing_calls_a_draining_gateway_earlier() {
+    for sign in ["visible", "restored", "online"] {
+        play_open2(&format!(
+            "
+            > bye 1000
+            drain 1000
+            > closed 1012
+            closed 1012
+            state open connecting
+            reconnecting 1 in 1125
+            > after 500
+            > {sign}
+            ? deadline 625
+            > after 625
+            connect 2
+            "
+        ));
+    }
+    play_open2(
+        "
+        > bye 1000
+        drain 1000
+        > closed 1012
+        closed 1012
+        state open connecting
+        reconnecting 1 in 1125
+        > offline
+        > after 500
+        > online
+        reconnecting 1 in 500
+        > after 500
+        connect 2
+        ",
+    );
+}
+
+#[test]
+fn what_the_application_asks_for_comes_at_once() {
+    play_open2(
+        "
+        > bye 60000
+        drain 60000
+        > disconnect
+        close 1000
+        closed 1000
+        state open closed
+        > connect
+        connect 2
+        state closed connecting
+        ",
+    );
+}
+
+#[test]
+fn a_stop_is_a_stop_in_a_drain_too() {
+    play_open2(
+        "
+        > bye 1000
+        drain 1000
+        > closed 4003
+        closed 4003
+        error: disconnected
+        state open closed
         ",
     );
 }

@@ -3,10 +3,15 @@
 use crate::script::{Does, Done, Frame, Sim, line};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
-use tidings_client_core::{Effect, Options, Outgoing, PageChange, State};
-use tidings_protocol::ServerFrame;
+use tidings_client_core::{
+    Effect, HistoryPage, MAX_IN_FLIGHT, MAX_REQUESTS, Options, Outgoing, PageChange, State,
+};
+use tidings_protocol::{Position, Recovery, ServerFrame};
 
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
+/// The longest that a gateway asks for when it drains, in milliseconds.
+const MAX_AFTER: u64 = 20_000;
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -15,10 +20,18 @@ enum Input {
     Channel(usize),
     Leave(usize),
     Publish,
-    Welcome(Option<u64>),
-    Ok(usize),
+    /// To version 2 or not, with a keepalive promise or without.
+    Welcome(bool, Option<u64>),
+    Ok(usize, Option<u64>, Option<Option<u64>>),
     Err(usize, bool),
-    Msg(usize),
+    Msg(usize, Option<u64>),
+    /// The answer to a request, good or bad.
+    Ack(u64, bool),
+    Answer(usize, u64),
+    History(usize, bool),
+    Gap(usize, u64),
+    Pos(usize, u64),
+    Bye(u64),
     Ping,
     Closed(u16),
     /// From a socket before this one.
@@ -39,10 +52,18 @@ fn input() -> impl Strategy<Value = Input> {
         6 => channel.clone().prop_map(Input::Channel),
         4 => channel.clone().prop_map(Input::Leave),
         5 => Just(Input::Publish),
-        8 => prop::option::of(prop::sample::select(vec![0u64, 1_000, 30_000])).prop_map(Input::Welcome),
-        8 => channel.clone().prop_map(Input::Ok),
+        8 => (any::<bool>(), prop::option::of(prop::sample::select(vec![0u64, 1_000, 30_000])))
+            .prop_map(|(v2, keepalive)| Input::Welcome(v2, keepalive)),
+        8 => (channel.clone(), prop::option::of(0u64..9), prop::option::of(prop::option::of(0u64..3)))
+            .prop_map(|(channel, offset, recovery)| Input::Ok(channel, offset, recovery)),
         2 => (channel.clone(), any::<bool>()).prop_map(|(channel, publish)| Input::Err(channel, publish)),
-        3 => channel.prop_map(Input::Msg),
+        5 => (channel.clone(), prop::option::of(0u64..12)).prop_map(|(channel, offset)| Input::Msg(channel, offset)),
+        4 => (1u64..40, any::<bool>()).prop_map(|(number, good)| Input::Ack(number, good)),
+        3 => (channel.clone(), any::<bool>()).prop_map(|(channel, attach)| Input::History(channel, attach)),
+        2 => (channel.clone(), 1u64..40).prop_map(|(channel, number)| Input::Answer(channel, number)),
+        1 => (channel.clone(), 0u64..9).prop_map(|(channel, offset)| Input::Gap(channel, offset)),
+        1 => (channel, 0u64..9).prop_map(|(channel, offset)| Input::Pos(channel, offset)),
+        1 => (0..MAX_AFTER).prop_map(Input::Bye),
         2 => Just(Input::Ping),
         4 => code.clone().prop_map(Input::Closed),
         1 => code.prop_map(Input::Stale),
@@ -62,15 +83,21 @@ struct Onlooker {
     socket: Option<Connection>,
     state: Option<State>,
     wanted: HashSet<String>,
-    /// Numbers of publishes in the order of sending, and of all that have an outcome.
-    last_sent: Option<u32>,
+    /// Numbers of all publishes that have an outcome.
     settled: HashSet<u32>,
     published: u32,
+    /// Requests for pages of history, and those that have an outcome.
+    requests: HashSet<u64>,
+    pages: HashSet<u64>,
 }
 
 #[derive(Default)]
 struct Connection {
     welcomed: bool,
+    v2: bool,
+    last_sent: Option<u32>,
+    in_flight: HashSet<u32>,
+    asked: HashSet<u64>,
     /// It took no frame, and will not take another.
     refused: bool,
     /// Live or asked for.
@@ -97,6 +124,23 @@ impl Onlooker {
             }
             Effect::Send(frame) => self.see_frame(frame),
             Effect::Dropped { frame, .. } => self.settle(frame),
+            Effect::Acknowledged { frame, .. } => {
+                let socket = self.socket.as_ref().expect("an answer needs a socket");
+                assert!(socket.in_flight.contains(&number(frame)), "acknowledged, and not sent");
+                self.settle(frame);
+            }
+            Effect::History { request, page } => {
+                assert!(self.pages.insert(*request), "two outcomes");
+                let asked = self.socket.as_mut().is_some_and(|socket| socket.asked.remove(request));
+                assert!(asked || page.is_err(), "a page that nobody asked for");
+            }
+            Effect::Gap { channel, .. } => {
+                assert!(self.wanted.contains(channel), "a gap in a channel that nobody wants");
+                assert!(
+                    self.socket.as_ref().is_some_and(|socket| socket.welcomed),
+                    "a gap without a connection"
+                );
+            }
             Effect::State { from, to } => {
                 assert_eq!(self.state.unwrap_or(State::Idle), *from, "states join up");
                 assert_ne!(from, to);
@@ -116,18 +160,19 @@ impl Onlooker {
                 }
             }
             Effect::Reconnecting { attempt, delay_ms } => {
-                assert!(*attempt > 0 && *delay_ms <= Options::default().reconnect_max_delay_ms);
+                assert!(*attempt > 0 && *delay_ms <= Options::default().reconnect_max_delay_ms + MAX_AFTER);
             }
             _ => {}
         }
     }
 
-    fn see_frame(&mut self, frame: &Outgoing<String, Frame>) {
+    fn see_frame(&mut self, frame: &Outgoing<String, String, Frame>) {
         let socket = self.socket.as_mut().expect("frames need a socket");
         assert!(socket.welcomed, "a frame before welcome");
         assert!(!socket.refused, "a frame for a socket that takes none");
         match frame {
-            Outgoing::Subscribe(channel) => {
+            Outgoing::Subscribe { channel, resume } => {
+                assert!(socket.v2 || resume.is_none(), "resuming with version 1");
                 let sub = match socket.subscribed.get(channel) {
                     None | Some(Sub::Denied) => Sub::Asked,
                     // Once more, to hear whether the gateway is there.
@@ -140,11 +185,22 @@ impl Onlooker {
                 assert!(!self.wanted.contains(channel), "unsubscribed while wanted");
                 assert_eq!(socket.subscribed.remove(channel), Some(Sub::Live), "unsubscribed {channel}");
             }
-            Outgoing::Publish(frame) => {
+            Outgoing::Publish { frame, request } => {
                 let number = number(frame);
-                assert!(self.last_sent.is_none_or(|last| last < number), "out of order");
-                self.last_sent = Some(number);
-                self.settle(frame);
+                assert!(socket.last_sent.is_none_or(|last| last < number), "out of order");
+                socket.last_sent = Some(number);
+                assert_eq!(request.is_some(), socket.v2, "a number for version 2 only");
+                assert!(!self.settled.contains(&number), "sent after its outcome");
+                if socket.v2 {
+                    socket.in_flight.insert(number);
+                    assert!(socket.in_flight.len() <= MAX_IN_FLIGHT, "too many in flight");
+                } else {
+                    self.settle(frame);
+                }
+            }
+            Outgoing::History { request, .. } => {
+                assert!(socket.v2 && socket.asked.insert(*request), "asked twice");
+                assert!(socket.asked.len() <= MAX_REQUESTS, "too many requests");
             }
             Outgoing::Pong => {}
         }
@@ -152,6 +208,9 @@ impl Onlooker {
 
     fn settle(&mut self, frame: &Frame) {
         assert!(self.settled.insert(number(frame)), "two outcomes");
+        if let Some(socket) = &mut self.socket {
+            socket.in_flight.remove(&number(frame));
+        }
     }
 
     fn answered(&mut self, channel: &str, sub: Sub) {
@@ -166,6 +225,10 @@ impl Onlooker {
             };
         }
     }
+}
+
+fn position(offset: u64) -> Position<String> {
+    Position { epoch: "k".into(), offset }
 }
 
 fn number(frame: &Frame) -> u32 {
@@ -190,6 +253,7 @@ fn play(inputs: Vec<Input>, options: Options, seed: u64) -> Result<(), TestCaseE
             prop_assert_eq!(sim.core.deadline(), None, "{}", log.join("\n"));
             prop_assert!(onlooker.socket.is_none(), "{}", log.join("\n"));
             prop_assert_eq!(onlooker.settled.len() as u32, onlooker.published, "{}", log.join("\n"));
+            prop_assert_eq!(onlooker.pages.len(), onlooker.requests.len(), "{}", log.join("\n"));
         }
         if sim.core.state() == State::Open {
             // Everything wanted is asked for, unless the socket refuses.
@@ -206,8 +270,8 @@ fn play(inputs: Vec<Input>, options: Options, seed: u64) -> Result<(), TestCaseE
         Input::Connect,
         Input::Channel(0),
         Input::Publish,
-        Input::Welcome(None),
-        Input::Ok(0),
+        Input::Welcome(false, None),
+        Input::Ok(0, None, None),
     ] {
         log.push(format!("> {input:?}"));
         apply(&mut sim, &mut onlooker, input, &mut log);
@@ -236,34 +300,73 @@ fn apply(sim: &mut Sim, onlooker: &mut Onlooker, input: Input, log: &mut Vec<Str
         }
         Input::Publish => {
             onlooker.published += 1;
-            sim.core.publish(Frame(format!("p{}", onlooker.published)));
+            sim.core.publish(now, Frame(format!("p{}", onlooker.published)));
         }
-        Input::Welcome(keepalive_ms) => {
-            if let Some(socket) = &mut onlooker.socket {
+        Input::Welcome(v2, keepalive_ms) => {
+            if let Some(socket) = onlooker.socket.as_mut().filter(|socket| !socket.welcomed) {
                 socket.welcomed = true;
+                socket.v2 = v2;
             }
-            sim.receive(socket, Some(ServerFrame::Welcome { id: "id".into(), version: None, keepalive_ms }));
+            let version = v2.then_some(2);
+            sim.receive(socket, Some(ServerFrame::Welcome { id: "id".into(), version, keepalive_ms }));
         }
-        Input::Ok(index) => {
+        Input::Ok(index, offset, recovery) => {
             onlooker.answered(CHANNELS[index], Sub::Live);
-            let channel = CHANNELS[index].into();
-            sim.receive(socket, Some(ServerFrame::Ok { channel, position: None, recovery: None }));
+            let recovery = recovery.map(|count| match count {
+                Some(count) => Recovery::Recovered { count },
+                None => Recovery::Lost { why: "epoch".into() },
+            });
+            let (channel, position) = (CHANNELS[index].into(), offset.map(position));
+            sim.receive(socket, Some(ServerFrame::Ok { channel, position, recovery }));
         }
+        Input::History(index, until_attach) => {
+            if let Some(id) =
+                sim.names.get(CHANNELS[index]).filter(|_| onlooker.wanted.contains(CHANNELS[index]))
+            {
+                let request = sim.core.history(*id, HistoryPage { until_attach, ..HistoryPage::default() });
+                onlooker.requests.insert(request);
+            }
+        }
+        Input::Ack(request, true) => {
+            sim.receive(socket, Some(ServerFrame::Ack { request, id: "i".into(), offset: None }));
+        }
+        Input::Ack(request, false) => {
+            // To version 1 it is an answer without a number.
+            if onlooker.socket.as_ref().is_some_and(|socket| socket.v2) {
+                let (channel, reason) = ("a".into(), "publish denied".into());
+                sim.receive(socket, Some(ServerFrame::Err { channel, reason, request: Some(request) }));
+            }
+        }
+        Input::Answer(index, request) => {
+            let (channel, events) = (CHANNELS[index].into(), "[]".into());
+            sim.receive(
+                socket,
+                Some(ServerFrame::History { channel, request, position: position(1), events }),
+            );
+        }
+        Input::Gap(index, offset) => {
+            let (channel, why) = (CHANNELS[index].into(), "backplane".into());
+            sim.receive(socket, Some(ServerFrame::Gap { channel, position: position(offset), why }));
+        }
+        Input::Pos(index, offset) => {
+            sim.receive(socket, Some(ServerFrame::Pos { channel: CHANNELS[index].into(), offset }));
+        }
+        Input::Bye(after_ms) => sim.receive(socket, Some(ServerFrame::Bye { code: 1012, after_ms })),
         Input::Err(index, publish) => {
             let reason = if publish { "publish denied" } else { "unauthorized" };
-            if !publish {
+            if !publish || onlooker.socket.as_ref().is_some_and(|socket| socket.v2) {
                 onlooker.answered(CHANNELS[index], Sub::Denied);
             }
             let channel = CHANNELS[index].into();
             sim.receive(socket, Some(ServerFrame::Err { channel, reason: reason.into(), request: None }));
         }
-        Input::Msg(index) => {
+        Input::Msg(index, offset) => {
             let message = ServerFrame::Msg {
                 channel: CHANNELS[index].into(),
                 event: "e".into(),
                 data: "1".into(),
                 id: "i".into(),
-                offset: None,
+                offset,
                 previous: None,
             };
             sim.receive(socket, Some(message));

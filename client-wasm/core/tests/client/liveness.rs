@@ -27,7 +27,7 @@ fn silence_for_the_interval_and_ten_seconds_is_death() {
 
 #[test]
 fn anything_heard_is_a_sign_of_life() {
-    for sign in ["ok x", "msg x e 1", "gap x", "noise", "welcome"] {
+    for sign in ["ok x", "msg x e 1", "pos x 1", "noise", "welcome"] {
         alive(
             false,
             &format!(

@@ -2,8 +2,11 @@
 
 mod channels;
 mod connection;
+mod history;
 mod invariants;
 mod liveness;
 mod outbox;
 mod page;
+mod positions;
+mod promise;
 mod script;

@@ -1,6 +1,6 @@
 //! Publishing, with and without a connection.
 
-use crate::script::{play, play_open};
+use crate::script::{play, play_open, play_open2};
 
 #[test]
 fn a_publish_on_an_open_connection_is_sent_at_once() {
@@ -242,6 +242,333 @@ fn a_refused_frame_counts_for_the_limits() {
         > publish 1
         > publish 2
         dropped 1: outbox full
+        ",
+    );
+}
+
+#[test]
+fn an_acknowledged_publish_is_known_by_its_number() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > publish 2
+        send pub 2 #2
+        > publish 3
+        send pub 3 #3
+        > ack 2 i2 7
+        acked 2 i2 at 7
+        > ack 1 i1
+        acked 1 i1
+        > ack 1 i1
+        > ack 9 i9
+        > err a publish denied #3
+        error a: publish denied
+        dropped 3: publish denied
+        > ack 3 i3
+        ",
+    );
+}
+
+#[test]
+fn the_failure_of_a_numbered_publish_denies_no_channel() {
+    play_open2(
+        "
+        > channel a
+        send sub a
+        > publish 1
+        send pub 1 #1
+        > err a unauthorized #1
+        error a: unauthorized
+        dropped 1: unauthorized
+        ? channel a subscribing
+        # nor does one that nobody waits for
+        > err a unauthorized #1
+        error a: unauthorized
+        > ok a
+        subscribed a
+        ",
+    );
+}
+
+#[test]
+fn what_was_not_acknowledged_is_sent_again_before_what_is_newer() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > publish 2
+        send pub 2 #2
+        > publish 3
+        send pub 3 #3
+        > ack 2 i2
+        acked 2 i2
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > publish 4
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        send pub 1 #1
+        send pub 3 #3
+        send pub 4 #4
+        > publish 5
+        send pub 5 #5
+        > ack 1 i1
+        acked 1 i1
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 2 in 250
+        > after 250
+        connect 3
+        > welcome2
+        state connecting open
+        open
+        send pub 3 #3
+        send pub 4 #4
+        send pub 5 #5
+        ",
+    );
+}
+
+#[test]
+fn a_gateway_of_version_1_is_sent_only_what_no_other_has_seen() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > publish 2
+        > after 125
+        connect 2
+        > welcome
+        state connecting open
+        open
+        dropped 1: unacknowledged
+        send pub 2
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 2 in 250
+        > after 250
+        connect 3
+        > welcome2
+        state connecting open
+        open
+        > publish 3
+        send pub 3 #3
+        ",
+    );
+}
+
+#[test]
+fn what_was_sent_counts_for_the_limits_and_is_not_called_unsent() {
+    play_open2(
+        "
+        ! outboxLimit 2
+        > publish 1
+        send pub 1 #1
+        > publish 2
+        send pub 2 #2
+        > publish 3
+        send pub 3 #3
+        > closed 1006
+        closed 1006
+        dropped 1: unacknowledged
+        state open connecting
+        reconnecting 1 in 125
+        > publish 4
+        dropped 2: unacknowledged
+        > publish 5
+        dropped 3: unacknowledged
+        > publish 6
+        dropped 4: outbox full
+        ",
+    );
+}
+
+#[test]
+fn disconnecting_tells_what_was_sent_from_what_was_not() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > publish 2
+        > disconnect
+        state connecting closed
+        dropped 1: unacknowledged
+        dropped 2: disconnected
+        ",
+    );
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > refuse
+        > publish 2
+        > disconnect
+        close 1000
+        closed 1000
+        state open closed
+        dropped 1: unacknowledged
+        dropped 2: disconnected
+        ",
+    );
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > closed 1008
+        closed 1008
+        error: policy
+        state open closed
+        dropped 1: unacknowledged
+        ",
+    );
+}
+
+#[test]
+fn an_acknowledgement_counts_until_the_socket_has_closed() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > refuse
+        > publish 2
+        > ack 1 i1
+        acked 1 i1
+        > ack 2 i2
+        > accept
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        send pub 2 #2
+        ",
+    );
+}
+
+#[test]
+fn so_many_are_in_flight() {
+    let sent: String =
+        (1..=256).map(|number| format!("> publish {number}\nsend pub {number} #{number}\n")).collect();
+    let again: String = (2..=257).map(|number| format!("send pub {number} #{number}\n")).collect();
+    play_open2(&format!(
+        "
+        ! outboxLimit 300
+        {sent}
+        > publish 257
+        > publish 258
+        > ack 1 i1
+        acked 1 i1
+        send pub 257 #257
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        {again}
+        > err a publish failed #9
+        error a: publish failed
+        dropped 9: publish failed
+        send pub 258 #258
+        "
+    ));
+}
+
+#[test]
+fn what_waits_too_long_expires() {
+    play(
+        "
+        ! outboxMaxAgeMs 1000
+        > publish 1
+        ? deadline 1000
+        > after 400
+        > publish 2
+        ? deadline 600
+        > after 600
+        dropped 1: expired
+        ? deadline 400
+        > after 399
+        > after 1
+        dropped 2: expired
+        ? deadline none
+        ",
+    );
+}
+
+#[test]
+fn what_was_sent_and_waits_too_long_may_have_been_published() {
+    play_open2(
+        "
+        ! outboxMaxAgeMs 1000
+        > publish 1
+        send pub 1 #1
+        > after 500
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > publish 2
+        > after 125
+        connect 2
+        # a sleep, and the timer has not fired
+        > after 374
+        > welcome2
+        state connecting open
+        open
+        send pub 1 #1
+        send pub 2 #2
+        > after 1
+        dropped 1: unacknowledged
+        > ack 1 i1
+        > ack 2 i2
+        acked 2 i2
+        ? deadline none
+        ",
+    );
+}
+
+#[test]
+fn what_expired_in_a_sleep_is_not_sent_after_it() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > closed 1006
+        closed 1006
+        state open connecting
+        reconnecting 1 in 125
+        > publish 2
+        > after 125
+        connect 2
+        > sleep-timers 240000
+        > welcome2
+        state connecting open
+        open
+        dropped 1: unacknowledged
+        dropped 2: expired
         ",
     );
 }

@@ -4,13 +4,16 @@
 //! `?` asks something, `!` sets an option, `#` is a remark. Time stands still but for `> after 100` (timers fire when
 //! they are due) and `> sleep 100` (the machine sleeps, and a timer that was due then fires late). Random numbers are
 //! one half.
+//!
+//! A position is written `k:10`, an epoch and an offset. An event may have an offset, `11`, or that and the one before
+//! it, `15/12`. What follows `#` is the number of a request.
 
 use std::collections::HashMap;
 use tidings_client_core::{
-    ChannelId, ChannelState, Closed, Core, Effect, NUMBERS, Options, Outgoing, PageChange, SocketId, State,
-    Weight,
+    ChannelId, ChannelState, Closed, Core, Effect, HistoryPage, NUMBERS, Options, Outgoing, PageChange,
+    SocketId, State, Weight,
 };
-use tidings_protocol::ServerFrame;
+use tidings_protocol::{Position, Recovery, ServerFrame};
 
 /// A publish: its size is the length of its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl Sim {
                         self.refusing = Refusing::No;
                     }
                     self.refused = true;
-                    self.core.unsent(self.now, frame.clone());
+                    self.core.unsent(self.now, frame);
                     done.push(Done { effect, refused: true });
                     continue;
                 }
@@ -166,12 +169,28 @@ impl Sim {
             "disconnect" => self.core.disconnect(),
             "channel" => self.channel(word(1)),
             "leave" => self.leave(word(1)),
-            "publish" => self.core.publish(Frame(text(1))),
+            "publish" => self.core.publish(self.now, Frame(text(1))),
+            "history" => {
+                let number = |name: &str| {
+                    words
+                        .iter()
+                        .find_map(|word| word.strip_prefix(name))
+                        .map(|n| n.parse().expect("a number"))
+                };
+                let page = HistoryPage {
+                    limit: number("limit="),
+                    before: number("before="),
+                    until_attach: words.contains(&"attach"),
+                };
+                self.core.history(self.names[word(1)], page);
+            }
             "after" => return self.after(number(1)),
             "sleep" => {
                 self.now += number(1);
                 self.fire();
             }
+            // The machine sleeps, and something happens before a timer fires.
+            "sleep-timers" => self.now += number(1),
             "closed" => self.closed(self.socket, number(1) as u16),
             "failed" => self.core.failed(self.now, SocketId(self.socket), text(1)),
             "refuse" => self.refusing = Refusing::All,
@@ -190,27 +209,57 @@ impl Sim {
             other => {
                 let received = match other {
                     "noise" => None,
-                    "welcome" => frame(ServerFrame::Welcome {
+                    "welcome" | "welcome2" => frame(ServerFrame::Welcome {
                         id: format!("id{}", self.socket),
-                        version: None,
+                        version: (other == "welcome2").then_some(2),
                         keepalive_ms: words.get(1).map(|_| number(1)),
                     }),
-                    "ok" => frame(ServerFrame::Ok { channel: text(1), position: None, recovery: None }),
-                    "err" => frame(ServerFrame::Err {
+                    "ok" => frame(ServerFrame::Ok {
                         channel: text(1),
-                        reason: words[2..].join(" "),
-                        request: None,
+                        position: words.iter().find_map(|word| position(word)),
+                        recovery: match &words[2..] {
+                            [.., "rec", count] => {
+                                Some(Recovery::Recovered { count: count.parse().expect("a count") })
+                            }
+                            [.., "lost", why] => Some(Recovery::Lost { why: (*why).into() }),
+                            _ => None,
+                        },
                     }),
+                    "err" => {
+                        let request = words.last().and_then(|word| word.strip_prefix('#'));
+                        frame(ServerFrame::Err {
+                            channel: text(1),
+                            reason: words[2..words.len() - usize::from(request.is_some())].join(" "),
+                            request: request.map(|number| number.parse().expect("a number")),
+                        })
+                    }
                     "msg" => frame(ServerFrame::Msg {
                         channel: text(1),
                         event: text(2),
                         data: text(3),
                         id: "i".into(),
-                        offset: None,
-                        previous: None,
+                        offset: words.get(4).map(|word| word.split('/').next().expect("a part")).map(parse),
+                        previous: words.get(4).and_then(|word| word.split('/').nth(1)).map(parse),
                     }),
                     "ping" => frame(ServerFrame::Ping),
-                    "gap" => frame(ServerFrame::Pos { channel: text(1), offset: 1 }),
+                    "gap" => frame(ServerFrame::Gap {
+                        channel: text(1),
+                        position: position(word(2)).expect("a position"),
+                        why: text(3),
+                    }),
+                    "pos" => frame(ServerFrame::Pos { channel: text(1), offset: number(2) }),
+                    "ack" => frame(ServerFrame::Ack {
+                        request: number(1),
+                        id: text(2),
+                        offset: words.get(3).map(|_| number(3)),
+                    }),
+                    "page" => frame(ServerFrame::History {
+                        channel: text(1),
+                        request: number(2),
+                        position: position(word(3)).expect("a position"),
+                        events: text(4),
+                    }),
+                    "bye" => frame(ServerFrame::Bye { code: 1012, after_ms: number(1) }),
                     _ => panic!("no such input: {line}"),
                 };
                 self.receive(self.socket, received);
@@ -242,6 +291,20 @@ impl Sim {
     }
 }
 
+fn parse(number: &str) -> u64 {
+    number.parse().expect("a number")
+}
+
+fn position(word: &str) -> Option<Position<String>> {
+    let (epoch, offset) = word.split_once(':')?;
+    Some(Position { epoch: epoch.into(), offset: parse(offset) })
+}
+
+/// ` name value` when there is one.
+fn optional(name: &str, value: Option<u64>) -> String {
+    value.map_or_else(String::new, |value| format!(" {name}{value}"))
+}
+
 fn state(state: State) -> &'static str {
     match state {
         State::Idle => "idle",
@@ -256,12 +319,33 @@ pub(crate) fn line(effect: &Does) -> String {
     match effect {
         Effect::Connect { socket } => format!("connect {}", socket.0),
         Effect::Close { code, .. } => format!("close {code}"),
-        Effect::Send(Outgoing::Subscribe(name)) => format!("send sub {name}"),
+        Effect::Send(Outgoing::Subscribe { channel, resume: None }) => format!("send sub {channel}"),
+        Effect::Send(Outgoing::Subscribe { channel, resume: Some(Position { epoch, offset }) }) => {
+            format!("send sub {channel} from {epoch}:{offset}")
+        }
         Effect::Send(Outgoing::Unsubscribe(name)) => format!("send unsub {name}"),
-        Effect::Send(Outgoing::Publish(frame)) => format!("send pub {}", frame.0),
+        Effect::Send(Outgoing::Publish { frame, request }) => {
+            format!("send pub {}{}", frame.0, optional("#", *request))
+        }
+        Effect::Send(Outgoing::History { channel, request, limit, before }) => {
+            let page = optional("limit=", *limit) + &optional("before=", *before);
+            format!("send hist {channel} #{request}{page}")
+        }
         Effect::Send(Outgoing::Pong) => "send pong".into(),
+        Effect::Acknowledged { frame, id, offset } => {
+            format!("acked {} {id}{}", frame.0, optional("at ", *offset))
+        }
+        Effect::History { request, page: Ok((Position { epoch, offset }, events)) } => {
+            format!("page #{request} {epoch}:{offset} {events}")
+        }
+        Effect::History { request, page: Err(reason) } => format!("no page #{request}: {reason}"),
+        Effect::Gap { channel, why } => format!("gap {channel}: {why}"),
+        Effect::Drain { after_ms } => format!("drain {after_ms}"),
         Effect::Dropped { frame, reason } => format!("dropped {}: {reason}", frame.0),
-        Effect::Deliver { channel, event, data } => format!("deliver {channel} {event} {data}"),
+        Effect::Deliver { channel, event, data, id } => {
+            let id = id.as_ref().map_or_else(String::new, |id| format!(" unless {id}"));
+            format!("deliver {channel} {event} {data}{id}")
+        }
         Effect::Subscribed(name) => format!("subscribed {name}"),
         Effect::Denied { channel, reason } => format!("denied {channel}: {reason}"),
         Effect::Forget(name) => format!("forget {name}"),
@@ -319,10 +403,21 @@ pub(crate) const OPEN: &str = "
     open
 ";
 
-/// Plays a script that begins with a connection.
+/// Plays a script that begins with a connection to a gateway of version 1.
 #[track_caller]
 pub(crate) fn play_open(script: &str) {
+    play_after(OPEN, script);
+}
+
+/// Plays a script that begins with a connection to a gateway of version 2.
+#[track_caller]
+pub(crate) fn play_open2(script: &str) {
+    play_after(&OPEN.replace("welcome", "welcome2"), script);
+}
+
+#[track_caller]
+fn play_after(open: &str, script: &str) {
     let (options, rest): (Vec<&str>, Vec<&str>) =
         script.lines().partition(|line| line.trim().starts_with('!'));
-    play(&[options.join("\n"), OPEN.into(), rest.join("\n")].concat());
+    play(&[options.join("\n"), open.into(), rest.join("\n")].concat());
 }

@@ -14,7 +14,10 @@ pub(crate) struct Answer {
 
 /// Sends a request: its first line without the version, its headers, its body.
 pub(crate) async fn request(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
-    let mut text = format!("{line} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n", body.len());
+    let mut text = format!("{line} HTTP/1.1\r\nhost: {address}\r\n");
+    if !line.starts_with("GET ") {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
     for header in headers {
         text.push_str(header);
         text.push_str("\r\n");

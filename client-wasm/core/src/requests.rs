@@ -1,0 +1,76 @@
+//! Pages of history that were asked for.
+
+use crate::ChannelId;
+
+/// How many are under way at a time.
+pub const MAX_REQUESTS: usize = 32;
+
+/// Which page of a channel's history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// At most this many events; by default what the gateway gives.
+    pub limit: Option<u64>,
+    /// Only events before this offset.
+    pub before: Option<u64>,
+    /// Only events before live began: waits until the channel is live.
+    pub until_attach: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) number: u64,
+    pub(crate) channel: ChannelId,
+    pub(crate) page: HistoryPage,
+    asked: bool,
+}
+
+/// In the order in which they were made.
+#[derive(Debug)]
+pub(crate) struct Requests(Vec<Request>);
+
+impl Requests {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn push(&mut self, number: u64, channel: ChannelId, page: HistoryPage) {
+        self.0.push(Request { number, channel, page, asked: false });
+    }
+
+    /// The answer to this one is there. False when none of that number was asked.
+    pub(crate) fn answered(&mut self, number: u64) -> bool {
+        let before = self.0.len();
+        self.0.retain(|request| request.number != number || !request.asked);
+        self.0.len() < before
+    }
+
+    /// Gives up those that `which` picks.
+    pub(crate) fn give_up(&mut self, mut which: impl FnMut(&Request) -> bool, mut gone: impl FnMut(u64)) {
+        self.0.retain(|request| {
+            let keep = !which(request);
+            if !keep {
+                gone(request.number);
+            }
+            keep
+        });
+    }
+
+    /// There is another connection, or none: everything is to be asked again.
+    pub(crate) fn reset(&mut self) {
+        for request in &mut self.0 {
+            request.asked = false;
+        }
+    }
+
+    /// The next one that may be asked, of those for which `ready` has something; it is asked from here on.
+    pub(crate) fn ask<R>(&mut self, mut ready: impl FnMut(&Request) -> Option<R>) -> Option<R> {
+        if self.0.iter().filter(|request| request.asked).count() >= MAX_REQUESTS {
+            return None;
+        }
+        self.0.iter_mut().filter(|request| !request.asked).find_map(|request| {
+            let found = ready(request)?;
+            request.asked = true;
+            Some(found)
+        })
+    }
+}
