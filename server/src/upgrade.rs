@@ -187,20 +187,24 @@ pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpRe
     if let Err(detail) = room(shared) {
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
-    if !origin::is_allowed(request.headers(), &shared.config.allowed_origins) {
-        let detail =
-            "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
-        return Some(problem(StatusCode::FORBIDDEN, detail));
-    }
-    if !shared.in_pace() {
+    let refusal = refuse_page(shared, request);
+    if refusal.is_none() && !shared.in_pace() {
         let detail = "the gateway takes no more new connections in this second";
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
-    None
+    refusal
+}
+
+/// Why the page that a request comes from may not use the gateway.
+pub(crate) fn refuse_page(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
+    let detail =
+        "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
+    let allowed = origin::is_allowed(request.headers(), &shared.config.allowed_origins);
+    (!allowed).then(|| problem(StatusCode::FORBIDDEN, detail))
 }
 
 /// Whether another connection may be opened; if not, why.
-fn room(shared: &Shared) -> Result<(), &'static str> {
+pub(crate) fn room(shared: &Shared) -> Result<(), &'static str> {
     if shared.is_closing() {
         Err("the gateway is closing")
     } else if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {
