@@ -149,6 +149,9 @@ impl Gateway {
     /// The gateway's routes, for [`App::configure`](actix_web::App::configure): the WebSocket at
     /// [`Config::path`], and server-sent events at `/sse` under it: `?channel=orders.42`, and `&channel=…` for each more.
     /// Each worker thread gets connections of its own.
+    ///
+    /// An actix-web `HttpServer` finds out by [`Config::sse_heartbeat`] that a stream's reader has gone; with
+    /// `h1_allow_half_closed(false)`, at once.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         upgrade::routes(self.clone())
     }

@@ -21,6 +21,9 @@ const CHUNK: usize = 16 * 1024;
 /// What a silent stream says: a comment, which clients ignore.
 const HEARTBEAT: &[u8] = b":\n\n";
 
+/// The answer to a ping: whoever takes frames is there.
+const PONG: &str = r#"{"t":"pong"}"#;
+
 /// Turns what waits in a connection's outbox into text. Dropped with the response, when the peer is gone.
 pub(super) struct Stream {
     hub: Rc<Hub>,
@@ -74,9 +77,6 @@ impl Stream {
         }
     }
 }
-
-/// The answer to a ping: whoever takes frames is there.
-const PONG: &str = r#"{"t":"pong"}"#;
 
 impl Drop for Stream {
     fn drop(&mut self) {

@@ -313,6 +313,30 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_token_is_read_as_it_was_written(places in proptest::collection::vec(
+            proptest::option::of((".{0,20}", 0..=MAX_INTEGER)), 1..9,
+        )) {
+            let mut feed = feed(&vec!["a"; places.len()], None);
+            for (followed, place) in feed.channels.iter_mut().zip(places) {
+                let known = |(epoch, offset): (String, u64)| {
+                    At::Known(Some(Position { epoch: epoch.into(), offset }))
+                };
+                followed.at = place.map_or(At::New, known);
+            }
+            let token = feed.token();
+            assert!(token.bytes().all(|byte| byte.is_ascii_graphic()), "{token:?}");
+            let read = read_token(Some(token.as_bytes()), feed.channels.len());
+            assert!(read.iter().eq(feed.channels.iter().map(|followed| &followed.at)), "{token}");
+        }
+
+        #[test]
+        fn any_bytes_may_be_sent_as_a_token(bytes: Vec<u8>, count in 1_usize..5) {
+            assert_eq!(read_token(Some(&bytes), count).len(), count);
+        }
+    }
+
     #[test]
     fn tokens_that_are_none() {
         let long = "9".repeat(MAX_TOKEN + 1);
