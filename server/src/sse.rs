@@ -20,7 +20,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
     http::{
-        Method, StatusCode,
+        Method, StatusCode, Version,
         header::{HeaderMap, UPGRADE},
     },
     web::{self, Query, ServiceConfig},
@@ -71,6 +71,8 @@ async fn answer(hub: Rc<Hub>, request: HttpRequest) -> HttpResponse {
         _ => refusal,
     };
     let mut response = open(&hub, &request).await.unwrap_or_else(refused);
+    // Some proxies speak HTTP/1.0, which has no chunks: there the end of the connection is the end of the stream.
+    response.head_mut().no_chunking(request.version() < Version::HTTP_11);
     origin::share(request.headers(), &hub.shared.config.allowed_origins, response.headers_mut());
     response
 }

@@ -47,6 +47,7 @@ both_ways!(
     who_vanishes_while_the_application_is_asked,
     a_reader_that_stands_still_is_ended_and_holds_up_nobody,
     another_path,
+    without_chunks,
 );
 
 fn recovering(events: usize) -> Builder {
@@ -607,6 +608,23 @@ async fn a_reader_that_stands_still_is_ended_and_holds_up_nobody(serving: Servin
     publish(&server, "a", [1]).await;
     expect_numbers(&mut back, [1]).await;
     expect_numbers(&mut reads, [1]).await;
+}
+
+async fn without_chunks(serving: Serving) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Running::start(serving, open_gateway());
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.expect("a listening gateway");
+    let request = b"GET /_broadcast/sse?channel=a HTTP/1.0\r\nhost: gateway\r\n\r\n";
+    socket.write_all(request).await.expect("an open connection");
+    until("subscribed", || server.gateway.subscriber_count("a") == 1).await;
+    publish(&server, "a", [1]).await;
+    server.gateway.close().await;
+    let mut all = String::new();
+    socket.read_to_string(&mut all).await.expect("the end");
+    let (head, body) = all.split_once("\r\n\r\n").expect("a head");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert!(body.starts_with("retry: "), "{body}");
+    assert!(body.ends_with("event: e\nid: -\ndata: 1\n\n"), "{body}");
 }
 
 async fn another_path(serving: Serving) {
