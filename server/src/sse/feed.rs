@@ -56,6 +56,15 @@ enum At {
     Known(Option<Position>),
 }
 
+/// What an event is to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Next,
+    Repeated,
+    /// Something is missing before it. The client is to come back, and will be given it.
+    Hole,
+}
+
 impl Feed {
     /// A stream of `channels` for a client that says that it has had `last`.
     pub(super) fn new(channels: Vec<Arc<str>>, last: Option<&[u8]>) -> Self {
@@ -88,8 +97,12 @@ impl Feed {
             Some(ServerFrame::Ok { channel, position, recovery }) => {
                 self.live(&channel, position, recovery, out);
             }
-            Some(ServerFrame::Msg { channel, event, data, offset, .. }) => {
-                self.event(&channel, &event, data, offset, out);
+            Some(ServerFrame::Msg { channel, event, data, offset, previous, .. }) => {
+                match self.step(&channel, offset, previous) {
+                    Step::Next => self.event(&channel, &event, data, out),
+                    Step::Repeated => {}
+                    Step::Hole => return Then::End,
+                }
             }
             Some(ServerFrame::Gap { channel, position, why }) => {
                 if let Some(followed) = self.followed(&channel) {
@@ -99,7 +112,7 @@ impl Feed {
             }
             Some(ServerFrame::Pos { channel, offset }) => {
                 if let Some(Followed { at: At::Known(Some(at)), .. }) = self.followed(&channel) {
-                    at.offset = offset;
+                    at.offset = at.offset.max(offset);
                     self.moved = true;
                 }
             }
@@ -144,12 +157,24 @@ impl Feed {
         }
     }
 
-    fn event(&mut self, channel: &str, event: &str, data: &str, offset: Option<u64>, out: &mut Vec<u8>) {
-        let several = self.channels.len() > 1;
-        let Some(followed) = self.followed(channel) else { return };
+    /// Moves the client over an event, by the rules of the protocol's clients: its hub may be behind the one that it
+    /// comes from, and repeat what it has had.
+    fn step(&mut self, channel: &str, offset: Option<u64>, previous: Option<u64>) -> Step {
+        let Some(followed) = self.followed(channel) else { return Step::Repeated };
         if let (At::Known(Some(at)), Some(offset)) = (&mut followed.at, offset) {
+            if offset <= at.offset {
+                return Step::Repeated;
+            }
+            if previous.unwrap_or(offset - 1) > at.offset {
+                return Step::Hole;
+            }
             at.offset = offset;
         }
+        Step::Next
+    }
+
+    fn event(&mut self, channel: &str, event: &str, data: &str, out: &mut Vec<u8>) {
+        let several = self.channels.len() > 1;
         let mark = if RESERVED.contains(&event.trim_start_matches('_')) { "_" } else { "" };
         field(out, "event", &format!("{mark}{event}"));
         if several {
@@ -283,6 +308,28 @@ mod tests {
         let mut feed = self::feed(&["a"], Some("k3:7"));
         let ok = r#"{"t":"ok","c":"a","ep":"k3","o":7,"rec":true,"n":0}"#;
         assert_eq!(said(&mut feed, &[ok]), "id: k3:7\n\n");
+    }
+
+    #[test]
+    fn repeated_events_are_dropped_and_a_hole_ends_the_stream() {
+        let mut feed = feed(&["a"], Some("k3:7"));
+        let ok = r#"{"t":"ok","c":"a","ep":"k3","o":7,"rec":true,"n":0}"#;
+        assert_eq!(said(&mut feed, &[ok]), "id: k3:7\n\n");
+        let event = |at: &str| format!(r#"{{"t":"msg","c":"a","e":"e","d":1,"i":"x",{at}}}"#);
+        for (at, expected) in [
+            (r#""o":6"#, ""),
+            (r#""o":7,"p":3"#, ""),
+            (r#""o":8"#, "event: e\nid: k3:8\ndata: 1\n\n"),
+            (r#""o":20,"p":8"#, "event: e\nid: k3:20\ndata: 1\n\n"),
+            (r#""o":21,"p":4"#, "event: e\nid: k3:21\ndata: 1\n\n"),
+        ] {
+            assert_eq!(said(&mut feed, &[&event(at)]), expected, "{at}");
+        }
+        for at in [r#""o":23"#, r#""o":30,"p":22"#] {
+            let mut out = Vec::new();
+            assert_eq!(feed.take(&event(at), &mut out), Then::End, "{at}");
+            assert!(out.is_empty());
+        }
     }
 
     #[test]
