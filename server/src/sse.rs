@@ -13,7 +13,7 @@ use crate::{
     hub::Hub,
     origin,
     problem::{only, problem},
-    upgrade::turn_away,
+    upgrade::{slow_down, turn_away},
 };
 use actix_http::ws::Frame;
 use actix_web::{
@@ -120,7 +120,7 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
         }
     }
     // The gateway may have filled up, or begun to close, while the application was asked.
-    turn_away(shared, request).map_or(Ok(()), Err)?;
+    turn_away(shared, request).or_else(|| slow_down(shared)).map_or(Ok(()), Err)?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
     let identify = ready(Ok(subject)).boxed_local();
     let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(identify));

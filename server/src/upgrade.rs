@@ -179,7 +179,7 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
-    turn_away(shared, request)
+    turn_away(shared, request).or_else(|| slow_down(shared))
 }
 
 /// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
@@ -192,11 +192,13 @@ pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpRe
             "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
         return Some(problem(StatusCode::FORBIDDEN, detail));
     }
-    if !shared.in_pace() {
-        let detail = "the gateway takes no more new connections in this second";
-        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
-    }
     None
+}
+
+/// Why a client that could be taken cannot be at this moment. It counts as taken otherwise.
+pub(crate) fn slow_down(shared: &Shared) -> Option<HttpResponse> {
+    let detail = "the gateway takes no more new connections in this second";
+    (!shared.in_pace()).then(|| problem(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
 /// Whether another connection may be opened; if not, why.
