@@ -11,7 +11,8 @@ use actix_web::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_KEY_BYTES, MAX_PAGE, ServerFrame, is_valid_key};
+use std::ops::RangeInclusive;
+use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_PAGE, ServerFrame};
 
 /// The largest body of a publish, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -105,7 +106,7 @@ async fn publish(
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<HttpResponse, HttpResponse> {
-    local(request)?;
+    local(request).map_err(|detail| problem(StatusCode::FORBIDDEN, detail))?;
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !content_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
         let detail = "the content type must be application/json";
@@ -116,10 +117,6 @@ async fn publish(
     })?;
     let mut event = Event::new(event, data.map_or_else(|| RawJson::trusted("null"), RawJson::from));
     if let Some(key) = key {
-        if !is_valid_key(&key) {
-            let allowed = format!("allowed are 1 to {MAX_KEY_BYTES} bytes without control characters");
-            return Err(bad(&format!("invalid key {key:?}: {allowed}")));
-        }
         event = event.with_key(key);
     }
     let published = gateway.publish(&channel, event).await.map_err(failed)?;
@@ -132,15 +129,17 @@ async fn publish(
 }
 
 async fn history(gateway: &Gateway, request: &HttpRequest) -> Result<HttpResponse, HttpResponse> {
-    local(request)?;
+    local(request).map_err(|detail| problem(StatusCode::FORBIDDEN, detail))?;
     let channel = web::Path::<String>::extract(request)
         .await
         .map_err(|error| bad(&format!("invalid channel in the path: {error}")))?
         .into_inner();
     let Query(Wanted { limit, before }) = Query::from_query(request.query_string())
         .map_err(|error| bad(&format!("{error}: allowed are limit and before")))?;
-    let limit = number("limit", limit.as_deref(), 1..=MAX_PAGE)?.unwrap_or(DEFAULT_PAGE);
-    let before = number("before", before.as_deref(), 0..=MAX_INTEGER)?;
+    let limit = number("limit", limit.as_deref(), 1..=MAX_PAGE)
+        .map_err(|detail| bad(&detail))?
+        .unwrap_or(DEFAULT_PAGE);
+    let before = number("before", before.as_deref(), 0..=MAX_INTEGER).map_err(|detail| bad(&detail))?;
     let page =
         gateway.history(&channel, before, limit as usize).await.map_err(failed)?.ok_or_else(|| {
             problem(StatusCode::NOT_FOUND, &format!("channel {channel:?} keeps no history"))
@@ -164,16 +163,11 @@ fn past_event(frame: ServerFrame<&str, &str>) -> String {
 }
 
 /// A number of the query.
-fn number(
-    name: &str,
-    text: Option<&str>,
-    allowed: std::ops::RangeInclusive<u64>,
-) -> Result<Option<u64>, HttpResponse> {
+fn number(name: &str, text: Option<&str>, allowed: RangeInclusive<u64>) -> Result<Option<u64>, String> {
     let Some(text) = text else { return Ok(None) };
     let number = text.parse().ok().filter(|number| allowed.contains(number));
     let (first, last) = (allowed.start(), allowed.end());
-    let refusal =
-        || bad(&format!("invalid {name} {text:?}: allowed is a whole number from {first} to {last}"));
+    let refusal = || format!("invalid {name} {text:?}: allowed is a whole number from {first} to {last}");
     number.map(Some).ok_or_else(refusal)
 }
 
@@ -189,15 +183,15 @@ fn failed(error: BroadcastError) -> HttpResponse {
     problem(status, &error.to_string())
 }
 
-fn local(request: &HttpRequest) -> Result<(), HttpResponse> {
-    let detail = if !request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
-        "this API is open to programs on the gateway's own machine only"
-    } else if FORWARDED.iter().any(|name| request.headers().contains_key(*name)) {
-        "this API is not open through a proxy: call the gateway directly"
-    } else if !origin::is_of_this_machine(request.headers()) {
-        "this API is not open to pages of another origin"
-    } else {
-        return Ok(());
-    };
-    Err(problem(StatusCode::FORBIDDEN, detail))
+fn local(request: &HttpRequest) -> Result<(), &'static str> {
+    if !request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        return Err("this API is open to programs on the gateway's own machine only");
+    }
+    if FORWARDED.iter().any(|name| request.headers().contains_key(*name)) {
+        return Err("this API is not open through a proxy: call the gateway directly");
+    }
+    if !origin::is_of_this_machine(request.headers()) {
+        return Err("this API is not open to pages of another origin");
+    }
+    Ok(())
 }

@@ -38,6 +38,11 @@ const BACKLOG: i32 = 4_096;
 /// How long a client has for the head of its request, from its first byte on. See [`defer_accept`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How much longer than a queue may stand still the system tries to send to a client that takes nothing. An event stream
+/// that waits for such a client is out of the hub's reach, and so is a client whose network is gone.
+#[cfg(target_os = "linux")]
+const LINGER: Duration = Duration::from_secs(45);
+
 /// The largest body of an answer to an upgrade request that is refused.
 const MAX_REFUSAL: usize = 64 * 1024;
 
@@ -67,6 +72,8 @@ impl Server {
         // The connections inherit it.
         socket.set_tcp_nodelay(true)?;
         defer_accept(&socket)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(gateway.shared.config.limits.queue_stall + LINGER))?;
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let workers = available_parallelism().map_or(1, NonZero::get);
@@ -231,7 +238,7 @@ mod tests {
     use std::{io::Write, net::TcpStream};
 
     #[test]
-    fn connections_do_not_wait_for_more_to_send() {
+    fn connections_do_not_wait_for_more_to_send_nor_for_ever_to_have_sent() {
         let gateway = Gateway::builder(MemoryBroadcaster::default()).build().expect("valid settings");
         let server = Server::bind(gateway, ([127, 0, 0, 1], 0).into()).expect("a free port");
         server.listener.set_nonblocking(false).expect("a socket");
@@ -239,5 +246,10 @@ mod tests {
         client.write_all(b"x").expect("an open connection");
         let (connection, _) = server.listener.accept().expect("a connection");
         assert!(connection.nodelay().expect("a TCP socket"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket2::SockRef::from(&connection).tcp_user_timeout().expect("a TCP socket"),
+            Some(Duration::from_secs(55))
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     hub::Hub,
     origin,
     problem::{only, problem},
-    upgrade::{slow_down, turn_away},
+    upgrade::{refuse_page, room, turn_away},
 };
 use actix_http::ws::Frame;
 use actix_web::{
@@ -76,7 +76,7 @@ async fn answer(hub: Rc<Hub>, request: HttpRequest) -> HttpResponse {
 }
 
 fn preflight(shared: &Shared, request: &HttpRequest) -> HttpResponse {
-    let mut response = turn_away(shared, request).unwrap_or_else(|| {
+    let mut response = refuse_page(shared, request).unwrap_or_else(|| {
         HttpResponse::NoContent()
             .insert_header(("allow", ALLOWED))
             .insert_header(("access-control-allow-methods", "GET"))
@@ -120,7 +120,7 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
         }
     }
     // The gateway may have filled up, or begun to close, while the application was asked.
-    turn_away(shared, request).or_else(|| slow_down(shared)).map_or(Ok(()), Err)?;
+    room(shared).map_err(|detail| problem(StatusCode::SERVICE_UNAVAILABLE, detail))?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
     let identify = ready(Ok(subject)).boxed_local();
     let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(identify));

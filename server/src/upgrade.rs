@@ -179,7 +179,7 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
-    turn_away(shared, request).or_else(|| slow_down(shared))
+    turn_away(shared, request)
 }
 
 /// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
@@ -187,22 +187,24 @@ pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpRe
     if let Err(detail) = room(shared) {
         return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
-    if !origin::is_allowed(request.headers(), &shared.config.allowed_origins) {
-        let detail =
-            "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
-        return Some(problem(StatusCode::FORBIDDEN, detail));
+    let refusal = refuse_page(shared, request);
+    if refusal.is_none() && !shared.in_pace() {
+        let detail = "the gateway takes no more new connections in this second";
+        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
-    None
+    refusal
 }
 
-/// Why a client that could be taken cannot be at this moment. It counts as taken otherwise.
-pub(crate) fn slow_down(shared: &Shared) -> Option<HttpResponse> {
-    let detail = "the gateway takes no more new connections in this second";
-    (!shared.in_pace()).then(|| problem(StatusCode::SERVICE_UNAVAILABLE, detail))
+/// Why the page that a request comes from may not use the gateway.
+pub(crate) fn refuse_page(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
+    let detail =
+        "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
+    let allowed = origin::is_allowed(request.headers(), &shared.config.allowed_origins);
+    (!allowed).then(|| problem(StatusCode::FORBIDDEN, detail))
 }
 
 /// Whether another connection may be opened; if not, why.
-fn room(shared: &Shared) -> Result<(), &'static str> {
+pub(crate) fn room(shared: &Shared) -> Result<(), &'static str> {
     if shared.is_closing() {
         Err("the gateway is closing")
     } else if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {

@@ -37,6 +37,7 @@ both_ways!(
     origins,
     preflight,
     as_many_connections_as_there_may_be,
+    as_many_in_a_second_as_there_may_be,
     nobody_is_let_in_while_draining,
     sent_away_while_draining,
     closed,
@@ -424,6 +425,23 @@ async fn as_many_connections_as_there_may_be(serving: Serving) {
     stream.close();
     until("there is room", || server.gateway.client_count() == 1).await;
     Stream::open(&server, "channel=a").await.live().await;
+}
+
+async fn as_many_in_a_second_as_there_may_be(serving: Serving) {
+    let settings = config(|c| {
+        c.limits.connections_per_second = 2;
+        c.allowed_origins = vec!["*".to_owned()];
+    });
+    let server = Running::start(serving, open_gateway().config(settings));
+    let page = ["origin: https://app.example.com"];
+    for _ in 0..2 {
+        // Asking for leave is no connection.
+        assert_eq!(request(server.address, "OPTIONS /_broadcast/sse", &page, "").await.status, 204);
+        Stream::open_with(&server, "channel=a", &page).await;
+    }
+    let answer = get(&server, "?channel=a", &page).await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));
+    Stream::resume(&server, "channel=a", "k3:7").await.expect_end().await;
 }
 
 async fn nobody_is_let_in_while_draining(serving: Serving) {
