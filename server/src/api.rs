@@ -12,7 +12,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
-use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_KEY_BYTES, MAX_PAGE, ServerFrame, is_valid_key};
+use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_PAGE, ServerFrame};
 
 /// The largest body of a publish, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -117,10 +117,6 @@ async fn publish(
     })?;
     let mut event = Event::new(event, data.map_or_else(|| RawJson::trusted("null"), RawJson::from));
     if let Some(key) = key {
-        if !is_valid_key(&key) {
-            let allowed = format!("allowed are 1 to {MAX_KEY_BYTES} bytes without control characters");
-            return Err(bad(&format!("invalid key {key:?}: {allowed}")));
-        }
         event = event.with_key(key);
     }
     let published = gateway.publish(&channel, event).await.map_err(failed)?;
