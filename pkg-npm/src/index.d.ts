@@ -130,6 +130,7 @@ export type PublishResult =
        * Why not: the gateway's reason, such as `publish denied`, or
        * - `outbox full`, `expired`, `disconnected`: it was never sent, because too many others waited too, because it
        *   waited too long, or because the client was closed;
+       * - `frame too large`: it is larger than the gateway takes, and cost the connection;
        * - `unacknowledged`: it was sent and no answer came. It may have been published or not.
        */
       reason: string

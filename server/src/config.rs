@@ -17,6 +17,9 @@ pub struct Config {
     /// host; `*` allows every one. A request without an `Origin` header comes from no page and is allowed.
     /// Default: none.
     pub allowed_origins: Vec<String>,
+    /// How long a stream of server-sent events is silent before a comment is sent on it, by which proxies see that it is
+    /// alive, and the gateway finds out that a client has gone. Default 15 s.
+    pub sse_heartbeat: Duration,
     /// The longest time over which clients are sent away when the gateway drains. Default 30 s.
     pub drain: Duration,
     /// What one client, and all of them together, may use.
@@ -30,6 +33,7 @@ impl Default for Config {
             ping_interval: Duration::from_millis(DEFAULT_KEEPALIVE_MS),
             ping_grace: Duration::from_millis(KEEPALIVE_GRACE_MS),
             allowed_origins: Vec::new(),
+            sse_heartbeat: Duration::from_secs(15),
             drain: Duration::from_secs(30),
             limits: Limits::default(),
         }
@@ -48,6 +52,9 @@ impl Config {
         }
         for origin in &self.allowed_origins {
             crate::origin::check(origin)?;
+        }
+        if self.sse_heartbeat.is_zero() {
+            return Err("invalid sse_heartbeat 0: allowed is 1 ms or more".to_owned());
         }
         let limits = &self.limits;
         for (name, value) in [

@@ -11,17 +11,19 @@ use crate::{
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
 use futures_util::{FutureExt, future::ready};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use std::{
     fmt,
     future::Future,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event};
+use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event, is_valid_key};
 use tokio::{sync::Notify, time::timeout};
 
 /// How long [`Gateway::close`] waits for the clients to go.
@@ -38,8 +40,9 @@ pub(crate) struct Shared {
     pub(crate) clients: AtomicUsize,
     pub(crate) client_left: Notify,
     pub(crate) dropped_frames: AtomicU64,
-    resolve_subject: Option<SubjectResolver>,
+    pub(crate) resolve_subject: Option<SubjectResolver>,
     hubs: Mutex<Vec<Arc<Mailbox>>>,
+    pace: DefaultDirectRateLimiter,
     draining: AtomicBool,
     closed: AtomicBool,
 }
@@ -62,6 +65,11 @@ impl Shared {
     /// Whether no new clients are taken.
     pub(crate) fn is_closing(&self) -> bool {
         self.draining.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether another connection may be opened at this moment, by the number of those before it.
+    pub(crate) fn in_pace(&self) -> bool {
+        self.pace.check().is_ok()
     }
 
     /// Whether all clients have gone in time.
@@ -139,7 +147,11 @@ impl Gateway {
     }
 
     /// The gateway's routes, for [`App::configure`](actix_web::App::configure): the WebSocket at
-    /// [`Config::path`]. Each worker thread gets connections of its own.
+    /// [`Config::path`], and server-sent events at `/sse` under it: `?channel=orders.42`, and `&channel=…` for each more.
+    /// Each worker thread gets connections of its own.
+    ///
+    /// An actix-web `HttpServer` finds out by [`Config::sse_heartbeat`] that a stream's reader has gone; with
+    /// `h1_allow_half_closed(false)`, at once.
     pub fn routes(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
         upgrade::routes(self.clone())
     }
@@ -148,13 +160,18 @@ impl Gateway {
     /// behind with what was published before, it waits for them.
     ///
     /// # Errors
-    /// [`BroadcastError::Config`] for an invalid channel or event name, otherwise what the broadcaster says.
+    /// [`BroadcastError::Config`] for an invalid channel, event name or key, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
         check_channel(channel)?;
         if !is_valid_event(event.name()) {
             return Err(BroadcastError::Config(format!(
                 "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
                 event.name()
+            )));
+        }
+        if let Some(key) = event.key().filter(|key| !is_valid_key(key)) {
+            return Err(BroadcastError::Config(format!(
+                "invalid key {key:?}: allowed are 1 to 64 bytes without control characters"
             )));
         }
         self.shared.upstreams.backlog.room().await;
@@ -243,7 +260,7 @@ impl Gateway {
     }
 }
 
-fn check_channel(channel: &str) -> Result<(), BroadcastError> {
+pub(crate) fn check_channel(channel: &str) -> Result<(), BroadcastError> {
     if is_valid_channel(channel) {
         return Ok(());
     }
@@ -326,6 +343,7 @@ impl Builder {
         }
         self.config.check().map_err(BroadcastError::Config)?;
         let limits = &self.config.limits;
+        let per_second = NonZero::new(limits.connections_per_second).expect("the settings were checked");
         let resume = ResumeLimits { events: limits.resume_events, bytes: limits.resume_bytes() };
         let shared = Shared {
             upstreams: Arc::new(Upstreams::new(resume)),
@@ -337,6 +355,7 @@ impl Builder {
             dropped_frames: AtomicU64::new(0),
             resolve_subject: self.resolve_subject,
             hubs: Mutex::default(),
+            pace: RateLimiter::direct(Quota::per_second(per_second)),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };

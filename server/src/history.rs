@@ -118,10 +118,19 @@ struct Entry<'a> {
 impl Page {
     /// The events as a JSON array, the last ones of them that fit in `limit` bytes, and at least one.
     pub(crate) fn to_json(&self, limit: usize) -> String {
+        self.to_json_with(limit, entry)
+    }
+
+    /// The same, with `entry` to write an event.
+    pub(crate) fn to_json_with(
+        &self,
+        limit: usize,
+        entry: impl Fn(ServerFrame<&str, &str>) -> String,
+    ) -> String {
         let mut entries: Vec<String> = Vec::with_capacity(self.events.len());
         let mut bytes = 2;
         for event in self.events.iter().rev() {
-            let entry = event.frame(entry);
+            let entry = event.frame(&entry);
             bytes += entry.len() + 1;
             if bytes > limit && !entries.is_empty() {
                 break;

@@ -99,13 +99,14 @@ impl Hub {
         hub
     }
 
-    /// Takes a new connection. `head` is sent before `welcome`; `early` came right behind the handshake.
+    /// Takes a new connection. `head` is sent before `welcome`; `early` came right behind the handshake;
+    /// without `identify` the client is nobody.
     pub(crate) fn open(
         self: &Rc<Self>,
         transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
         head: &[u8],
         early: &mut BytesMut,
-        identify: Identify,
+        identify: Option<Identify>,
     ) -> Token {
         let token = self.state.borrow_mut().open(transport, head, early, identify);
         self.start_jobs();

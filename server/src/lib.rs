@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod gateway;
 mod guard;
+mod handshake;
 mod history;
 mod hub;
 mod job;
@@ -25,10 +26,13 @@ mod mailbox;
 mod memory;
 mod origin;
 mod outbox;
+mod peeked;
 mod problem;
+
 mod server;
 pub mod session;
 mod socket;
+mod sse;
 #[doc(hidden)]
 pub mod subscribers;
 #[doc(hidden)]
@@ -36,6 +40,7 @@ pub mod tail;
 mod upgrade;
 mod upstream;
 mod wire;
+mod worker;
 
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
 pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};

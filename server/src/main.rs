@@ -66,8 +66,12 @@ struct Serve {
     #[arg(long, value_name = "PATTERN=EVENTS[,SECONDS]", value_parser = history)]
     history: Vec<(Pattern, History)>,
 
-    /// The longest time, in milliseconds, over which clients are sent away when the gateway stops. They go at a pace of
-    /// at most 1,000 in a second.
+    /// New clients per second; above it they get HTTP 503 and come back later. When the gateway stops, it sends them away
+    /// no faster either.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = value_parser!(u32).range(1..))]
+    connections_per_second: u32,
+
+    /// The longest time, in milliseconds, over which clients are sent away when the gateway stops.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = value_parser!(u64).range(..=3_600_000))]
     drain_ms: u64,
 
@@ -107,8 +111,7 @@ fn hint(error: &io::Error) -> &'static str {
 
 fn main() -> ExitCode {
     let Cli { command: Command::Serve(options) } = Cli::parse();
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
     match actix_rt::System::new().block_on(serve(options)) {
@@ -155,6 +158,7 @@ fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
     config.ping_interval = Duration::from_millis(options.ping_interval_ms);
     config.allowed_origins.clone_from(&options.allow_origin);
     config.drain = Duration::from_millis(options.drain_ms);
+    config.limits.connections_per_second = options.connections_per_second;
     let mut histories = Histories::default();
     for (pattern, history) in &options.history {
         histories.set(pattern.clone(), *history);
@@ -176,6 +180,7 @@ fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
 fn announce(options: &Serve, address: SocketAddr) {
     println!("tidings {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  clients connect to  ws://{address}{}", options.path);
+    println!("  or listen by        http://{address}{}/sse?channel=…", options.path.trim_end_matches('/'));
     println!("  backends publish by POST http://{address}/api/publish, from this machine only");
     if let Some(dir) = &options.static_dir {
         println!("  static files        {}", dir.display());

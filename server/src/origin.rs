@@ -1,6 +1,8 @@
 //! Which pages may connect: a WebSocket is not held back by the same-origin policy, so the gateway checks.
 
-use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whether `origin` can be on the list of allowed origins.
@@ -23,14 +25,35 @@ pub(crate) fn check(origin: &str) -> Result<(), String> {
 /// list, or no page at all.
 pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let listed = |entry: &String| entry == "*" || entry.eq_ignore_ascii_case(origin);
-    same_host(headers, origin) || allowed.iter().any(listed)
+    origin.to_str().is_ok_and(|origin| is_page_allowed(origin, host(headers), allowed))
 }
 
-fn same_host(headers: &HeaderMap, origin: &str) -> bool {
+/// Whether a page of `origin` may use the gateway, which it knows as `host`.
+pub(crate) fn is_page_allowed(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
+    let listed = |entry: &String| entry == "*" || entry.eq_ignore_ascii_case(origin);
+    same_host(host, origin) || allowed.iter().any(listed)
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
+}
+
+/// Lets the page that a request with the headers `request` came from read the answer with the headers `response`, when
+/// it may use the gateway; with cookies, when it is on the list by its name.
+pub(crate) fn share(request: &HeaderMap, allowed: &[String], response: &mut HeaderMap) {
+    response.insert(VARY, HeaderValue::from_static("origin"));
+    let Some(origin) = request.get(ORIGIN).filter(|_| is_allowed(request, allowed)) else { return };
+    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let name = origin.to_str().unwrap_or_default();
+    // `null` is no name: every page in a sandbox has it.
+    if name != "null" && allowed.iter().any(|entry| entry.eq_ignore_ascii_case(name)) {
+        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+}
+
+fn same_host(host: Option<&str>, origin: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let Some(Ok(host)) = headers.get(HOST).map(|host| host.to_str()) else { return false };
+    let Some(host) = host else { return false };
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let bare = |name: &str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
     bare(authority) == bare(host)
@@ -40,7 +63,7 @@ fn same_host(headers: &HeaderMap, origin: &str) -> bool {
 /// page of another host is not of this machine even when the name of that host has been made to mean it.
 pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
-    origin.to_str().is_ok_and(|origin| same_host(headers, origin) && is_loopback(origin))
+    origin.to_str().is_ok_and(|origin| same_host(host(headers), origin) && is_loopback(origin))
 }
 
 fn is_loopback(origin: &str) -> bool {
@@ -60,7 +83,6 @@ fn is_loopback(origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
 
     fn allowed(origin: Option<&'static str>, list: &[&str]) -> bool {
         let mut headers = HeaderMap::new();

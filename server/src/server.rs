@@ -3,10 +3,9 @@
 
 use crate::{
     Gateway,
-    connection::Transport,
-    hub::Hub,
-    socket::Socket,
-    upgrade::{Handoff, OwnSocket},
+    peeked::Peeked,
+    upgrade::{self, Entrance, Handoff, OwnSocket},
+    worker::{HttpFactory, Workers},
 };
 use actix_codec::{Encoder, Framed};
 use actix_http::{
@@ -14,14 +13,13 @@ use actix_http::{
     body::{self, BodySize, MessageBody},
     h1,
 };
-use actix_rt::net::TcpStream;
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, map_config};
 use actix_web::{
     App, HttpMessage,
     dev::{AppConfig, ServiceResponse},
     web::ServiceConfig,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use socket2::{Domain, Protocol, SockAddr, Type};
 use std::{
@@ -37,11 +35,13 @@ use tokio::io::AsyncWriteExt;
 /// Connections that the kernel holds until a worker takes them.
 const BACKLOG: i32 = 4_096;
 
-/// How long a client has for the head of its request.
+/// How long a client has for the head of its request, from its first byte on. See [`defer_accept`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the workers have, in seconds, to finish what they are at when the server stops.
-const SHUTDOWN_TIMEOUT: u64 = 5;
+/// How much longer than a queue may stand still the system tries to send to a client that takes nothing. An event stream
+/// that waits for such a client is out of the hub's reach, and so is a client whose network is gone.
+#[cfg(target_os = "linux")]
+const LINGER: Duration = Duration::from_secs(45);
 
 /// The largest body of an answer to an upgrade request that is refused.
 const MAX_REFUSAL: usize = 64 * 1024;
@@ -69,6 +69,11 @@ impl Server {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // The connections inherit it.
+        socket.set_tcp_nodelay(true)?;
+        defer_accept(&socket)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(gateway.shared.config.limits.queue_stall + LINGER))?;
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let workers = available_parallelism().map_or(1, NonZero::get);
@@ -97,39 +102,67 @@ impl Server {
     where
         C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
     {
-        let gateway = self.gateway.clone();
+        let Self { gateway, listener, workers } = self;
+        let served = gateway.clone();
         let service = move || {
-            let (gateway, configure) = (gateway.clone(), configure.clone());
-            let app = move || {
-                let app = App::new().configure(gateway.routes()).configure(configure.clone());
-                map_config(app.into_factory(), |_| AppConfig::default())
-            };
-            let upgrade_app = app.clone();
-            let upgrade = fn_factory(move || {
-                let app = upgrade_app().new_service(());
-                async move { app.await.map(|app| Upgrade { app: Rc::new(app) }) }
-            });
-            HttpService::build()
-                .client_request_timeout(REQUEST_TIMEOUT)
-                .tcp_nodelay(true)
-                .upgrade(upgrade)
-                .finish(app().map_err(|error: actix_web::Error| error.error_response()))
-                .tcp()
+            let entrance = Entrance::new(&served);
+            let http = http(entrance.clone(), configure.clone());
+            (entrance, http)
         };
-        let server = actix_server::Server::build()
-            .workers(self.workers)
-            .shutdown_timeout(SHUTDOWN_TIMEOUT)
-            .disable_signals()
-            .listen("tidings", self.listener, service)?
-            .run();
-        let handle = server.handle();
-        let server = actix_rt::spawn(server);
+        let workers = Workers::start(workers, listener, service).await?;
         stop.await;
-        self.gateway.drain().await;
-        self.gateway.close().await;
-        handle.stop(true).await;
-        server.await.map_err(io::Error::other)?
+        gateway.drain().await;
+        gateway.close().await;
+        workers.stop().await;
+        Ok(())
     }
+}
+
+/// Has the kernel keep a connection to itself until the client has sent something, for a second or so: then the
+/// request is there when the connection is.
+#[cfg(target_os = "linux")]
+fn defer_accept(socket: &socket2::Socket) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let seconds: libc::c_int = 1;
+    // SAFETY: the option's value is one `c_int`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn defer_accept(_: &socket2::Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// What speaks HTTP on one worker: an `App` with the gateway's routes and those of `configure`.
+fn http<C>(entrance: Entrance, configure: C) -> impl HttpFactory
+where
+    C: Fn(&mut ServiceConfig) + Clone + 'static,
+{
+    let app = move || {
+        let (entrance, configure) = (entrance.clone(), configure.clone());
+        let app = App::new().configure(|config| entrance.route(config)).configure(configure);
+        map_config(app.into_factory(), |_| AppConfig::default())
+    };
+    let upgrade_app = app.clone();
+    let upgrade = fn_factory(move || {
+        let app = upgrade_app().new_service(());
+        async move { app.await.map(|app| Upgrade { app: Rc::new(app) }) }
+    });
+    HttpService::build()
+        .client_request_timeout(REQUEST_TIMEOUT)
+        // So that it is noticed at once when the reader of an event stream goes.
+        .h1_allow_half_closed(false)
+        .upgrade(upgrade)
+        .finish(app().map_err(|error: actix_web::Error| error.error_response()))
 }
 
 /// Takes every request that wants to upgrade, and asks the application about it.
@@ -137,7 +170,7 @@ struct Upgrade<S> {
     app: Rc<S>,
 }
 
-type Upgradable = (Request, Framed<TcpStream, h1::Codec>);
+type Upgradable = (Request, Framed<Peeked, h1::Codec>);
 
 impl<S, B> Service<Upgradable> for Upgrade<S>
 where
@@ -161,7 +194,7 @@ where
             let mut response = response.map_into_boxed_body();
             let handoff = response.extensions_mut().remove::<Handoff>();
             match handoff {
-                Some(Handoff { hub, identify }) => hand_over(framed, response, &hub, identify)?,
+                Some(handoff) => hand_over(framed, response, handoff)?,
                 None => refuse(framed, response).await?,
             }
             Ok(())
@@ -171,26 +204,21 @@ where
 }
 
 fn hand_over(
-    framed: Framed<TcpStream, h1::Codec>,
+    framed: Framed<Peeked, h1::Codec>,
     response: actix_web::HttpResponse,
-    hub: &Rc<Hub>,
-    identify: crate::job::Identify,
+    Handoff { hub, identify }: Handoff,
 ) -> io::Result<()> {
     let mut parts = framed.into_parts();
     let head = actix_http::Response::from(response.drop_body());
     parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
-    // Copied, to let go of the large buffers that HTTP was read and written with.
-    let mut early = BytesMut::from(&parts.read_buf[..]);
-    let (io, frame_bytes) = (parts.io, hub.shared.config.limits.frame_bytes);
-    let transport = |token, mailbox: &_| {
-        Transport::Socket(Socket::new(io, frame_bytes, token, std::sync::Arc::clone(mailbox)))
-    };
-    hub.open(transport, &parts.write_buf, &mut early, identify);
+    let Peeked { read, stream } = parts.io;
+    parts.read_buf.extend_from_slice(&read);
+    upgrade::open(&hub, stream, &parts.write_buf, &parts.read_buf, identify);
     Ok(())
 }
 
 /// Answers a request that asked for an upgrade and does not get it, and closes.
-async fn refuse(framed: Framed<TcpStream, h1::Codec>, response: actix_web::HttpResponse) -> io::Result<()> {
+async fn refuse(framed: Framed<Peeked, h1::Codec>, response: actix_web::HttpResponse) -> io::Result<()> {
     let (mut response, body) = response.into_parts();
     response.head_mut().set_connection_type(ConnectionType::Close);
     let body: Bytes =
@@ -201,4 +229,27 @@ async fn refuse(framed: Framed<TcpStream, h1::Codec>, response: actix_web::HttpR
     parts.write_buf.extend_from_slice(&body);
     parts.io.write_all(&parts.write_buf).await?;
     parts.io.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryBroadcaster;
+    use std::{io::Write, net::TcpStream};
+
+    #[test]
+    fn connections_do_not_wait_for_more_to_send_nor_for_ever_to_have_sent() {
+        let gateway = Gateway::builder(MemoryBroadcaster::default()).build().expect("valid settings");
+        let server = Server::bind(gateway, ([127, 0, 0, 1], 0).into()).expect("a free port");
+        server.listener.set_nonblocking(false).expect("a socket");
+        let mut client = TcpStream::connect(server.address().expect("an address")).expect("a listener");
+        client.write_all(b"x").expect("an open connection");
+        let (connection, _) = server.listener.accept().expect("a connection");
+        assert!(connection.nodelay().expect("a TCP socket"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket2::SockRef::from(&connection).tcp_user_timeout().expect("a TCP socket"),
+            Some(Duration::from_secs(55))
+        );
+    }
 }

@@ -78,6 +78,11 @@ impl Socket {
         }
     }
 
+    /// Whether there may be something to read. If not, the hub is woken when there is.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.stream.poll_read_ready(&mut Context::from_waker(&self.waker)).is_ready()
+    }
+
     /// Takes one whole frame of at most `limit` bytes from the front of `buffer`.
     pub(crate) fn decode(
         &mut self,

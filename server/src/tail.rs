@@ -11,7 +11,7 @@ use tidings_protocol::Why;
 use tokio::time::Instant;
 
 /// How long frames are kept after somebody needed them: while a crowd comes back, the past is read once.
-const LINGER: Duration = Duration::from_secs(30);
+pub const LINGER: Duration = Duration::from_secs(30);
 
 /// The end of one channel's stream.
 #[derive(Debug)]
@@ -111,14 +111,20 @@ impl Tail {
             self.gap(Position { epoch: position.epoch.clone(), offset: *previous });
         }
         if let Some(kept) = &mut self.kept {
-            if kept.used_at.elapsed() > LINGER {
-                self.kept = None;
-            } else {
-                kept.push(position.offset, frame(), self.limit);
-            }
+            kept.push(position.offset, frame(), self.limit);
         }
         self.position = Some(position.clone());
         verdict
+    }
+
+    /// Keeps no frames any longer, unless somebody needed them in the last [`LINGER`]; then, how long they stay.
+    pub fn expire(&mut self) -> Option<Duration> {
+        let left = self.kept.as_ref().map(|kept| LINGER.saturating_sub(kept.used_at.elapsed()));
+        if left == Some(Duration::ZERO) {
+            self.kept = None;
+            return None;
+        }
+        left
     }
 
     /// Continuity is lost; the stream goes on after `position`.
@@ -359,6 +365,20 @@ mod tests {
         tail.fill(&at("e", 9), &page(&[], 10, 0), encode).expect("history knows it");
         assert_eq!(tail.replay(&at("e", 9), &at("e", 7)), frames([]));
         assert_eq!(tail.replay(&at("e", 11), &at("e", 7)), Replay::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_needs_any_longer_is_not_kept() {
+        let mut tail = seen(3, 7);
+        assert_eq!(tail.expire(), None);
+        tail.begin(&at("e", 7));
+        tokio::time::advance(LINGER / 2).await;
+        go_on(&mut tail, 8, 9);
+        assert_eq!(tail.replay(&at("e", 8), &at("e", 9)), frames([9]));
+        tokio::time::advance(LINGER * 3 / 4).await;
+        assert_eq!(tail.expire(), Some(LINGER / 4));
+        tokio::time::advance(LINGER / 4).await;
+        assert_eq!((tail.expire(), tail.keeps()), (None, false));
     }
 
     #[test]

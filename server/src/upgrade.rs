@@ -1,8 +1,8 @@
 //! From an HTTP request to a connection of the worker's hub.
 
 use crate::{
-    Gateway, connection::Transport, gateway::Shared, guard::Guard, hub::Hub, job::Identify, mailbox::Token,
-    origin, problem::problem,
+    Gateway, connection::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
+    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse,
 };
 use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
@@ -25,10 +25,10 @@ use std::{
     future::pending,
     pin::{Pin, pin},
     rc::Rc,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
-use tokio::sync::Notify;
+use tokio::{net::TcpStream, sync::Notify};
 
 /// In a request's extensions: whoever dispatches it can hand the socket itself over.
 pub(crate) struct OwnSocket;
@@ -36,19 +36,74 @@ pub(crate) struct OwnSocket;
 /// In a response's extensions: the socket is to be handed over to this hub.
 pub(crate) struct Handoff {
     pub(crate) hub: Rc<Hub>,
-    pub(crate) identify: Identify,
+    pub(crate) identify: Option<Identify>,
 }
 
 pub(crate) fn routes(gateway: Gateway) -> impl FnOnce(&mut ServiceConfig) {
-    move |config| {
-        let hub = Rc::new(OnceCell::new());
-        let path = gateway.shared.config.path.clone();
-        let connect = move |request, payload| {
-            let hub = hub.get_or_init(|| Hub::start(gateway.shared.clone())).clone();
-            connect(hub, request, payload)
-        };
+    move |config| Entrance::new(&gateway).route(config)
+}
+
+/// A worker thread's way into its hub, which starts with the first connection.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    shared: Arc<Shared>,
+    hub: Rc<OnceCell<Rc<Hub>>>,
+    /// Whether nobody asks for the request, so that an ordinary handshake need not become one.
+    direct: bool,
+}
+
+impl Entrance {
+    pub(crate) fn new(gateway: &Gateway) -> Self {
+        let shared = gateway.shared.clone();
+        // The application's router may take an escaped path for another one.
+        let direct = shared.resolve_subject.is_none() && !shared.config.path.contains('%');
+        Self { shared, hub: Rc::default(), direct }
+    }
+
+    fn hub(&self) -> &Rc<Hub> {
+        self.hub.get_or_init(|| Hub::start(self.shared.clone()))
+    }
+
+    /// Mounts the gateway. Its route comes before all others, and nothing can be wrapped around it.
+    pub(crate) fn route(self, config: &mut ServiceConfig) {
+        let path = self.shared.config.path.clone();
+        let entrance = self.clone();
+        sse::route(config, &path, move || entrance.hub().clone());
+        let connect = move |request, payload| connect(self.hub().clone(), request, payload);
         config.route(&path, web::get().to(connect));
     }
+
+    /// Makes a stream whose first bytes are an ordinary handshake a connection of the hub. The stream comes back when
+    /// the route has to look at the request, or to refuse it.
+    pub(crate) fn enter(&self, stream: TcpStream, read: &[u8]) -> Option<TcpStream> {
+        let config = &self.shared.config;
+        let handshake = if self.direct { Handshake::parse(read, &config.path) } else { None };
+        let allowed = |handshake: &Handshake<'_>| {
+            handshake.origin.is_none_or(|origin| {
+                origin::is_page_allowed(origin, Some(handshake.host), &config.allowed_origins)
+            })
+        };
+        let admitted = |handshake: &Handshake<'_>| {
+            room(&self.shared).is_ok() && allowed(handshake) && self.shared.in_pace()
+        };
+        match handshake.filter(admitted) {
+            Some(handshake) => {
+                open(self.hub(), stream, &handshake.answer(), &read[handshake.len..], None);
+                None
+            }
+            None => Some(stream),
+        }
+    }
+}
+
+/// Makes `stream` a connection of the hub, which answers with `head` first.
+///
+/// `early` is copied, to let go of the large buffer that HTTP may have been read with.
+pub(crate) fn open(hub: &Rc<Hub>, stream: TcpStream, head: &[u8], early: &[u8], identify: Option<Identify>) {
+    let frame_bytes = hub.shared.config.limits.frame_bytes;
+    let transport =
+        |token, mailbox: &_| Transport::Socket(Socket::new(stream, frame_bytes, token, Arc::clone(mailbox)));
+    hub.open(transport, head, &mut BytesMut::from(early), identify);
 }
 
 async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::Result<HttpResponse> {
@@ -56,7 +111,7 @@ async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_
         return Ok(refusal);
     }
     let mut handshake = ws::handshake(request.head())?;
-    let identify = hub.shared.identify(request.clone());
+    let identify = hub.shared.resolve_subject.is_some().then(|| hub.shared.identify(request.clone()));
     if request.extensions().contains::<OwnSocket>() {
         let mut response: HttpResponse = handshake.finish().map_into_boxed_body().into();
         response.extensions_mut().insert(Handoff { hub, identify });
@@ -124,21 +179,39 @@ fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
             .insert(UPGRADE, actix_web::http::header::HeaderValue::from_static("websocket"));
         return Some(response);
     }
+    turn_away(shared, request)
+}
+
+/// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
+pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
+    if let Err(detail) = room(shared) {
+        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
+    }
+    let refusal = refuse_page(shared, request);
+    if refusal.is_none() && !shared.in_pace() {
+        let detail = "the gateway takes no more new connections in this second";
+        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
+    }
+    refusal
+}
+
+/// Why the page that a request comes from may not use the gateway.
+pub(crate) fn refuse_page(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
+    let detail =
+        "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
+    let allowed = origin::is_allowed(request.headers(), &shared.config.allowed_origins);
+    (!allowed).then(|| problem(StatusCode::FORBIDDEN, detail))
+}
+
+/// Whether another connection may be opened; if not, why.
+pub(crate) fn room(shared: &Shared) -> Result<(), &'static str> {
     if shared.is_closing() {
-        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is closing"));
+        Err("the gateway is closing")
+    } else if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {
+        Err("the gateway has as many connections as it may")
+    } else {
+        Ok(())
     }
-    if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {
-        return Some(problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the gateway has as many connections as it may",
-        ));
-    }
-    if !origin::is_allowed(request.headers(), &shared.config.allowed_origins) {
-        let detail =
-            "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
-        return Some(problem(StatusCode::FORBIDDEN, detail));
-    }
-    None
 }
 
 /// Sends what waits in a connection's outbox as the body of its response. Dropped with the response, when the

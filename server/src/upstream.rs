@@ -5,7 +5,7 @@ use crate::{
     backlog::Backlog,
     broadcaster::Subscription,
     mailbox::{Mailbox, Post},
-    tail::{Replay, Tail, Verdict},
+    tail::{LINGER, Replay, Tail, Verdict},
     wire,
 };
 use ahash::RandomState;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -134,9 +134,20 @@ impl Route {
     }
 
     /// Makes [`replay`](Self::replay) know what comes after `from`, by reading history unless somebody just has.
-    pub(crate) async fn recover(&self, broadcaster: &dyn Broadcaster, from: &Position) -> Result<(), Why> {
+    pub(crate) async fn recover(
+        self: &Arc<Self>,
+        broadcaster: &dyn Broadcaster,
+        from: &Position,
+    ) -> Result<(), Why> {
         let _turn = self.reading.lock().await;
-        if !self.flow.lock().tail.begin(from) {
+        let (kept, unknown) = {
+            let tail = &mut self.flow.lock().tail;
+            (tail.keeps(), tail.begin(from))
+        };
+        if !kept {
+            actix_rt::spawn(expire(Arc::downgrade(self)));
+        }
+        if !unknown {
             return Ok(());
         }
         let range = Range::After { offset: from.offset, limit: self.resume.events };
@@ -156,6 +167,16 @@ impl Route {
 
     pub(crate) fn subscriber_left(&self) {
         self.subscribers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends the keeping of frames when nobody needs them any longer.
+async fn expire(route: Weak<Route>) {
+    let mut wait = LINGER;
+    loop {
+        tokio::time::sleep(wait).await;
+        let Some(left) = route.upgrade().and_then(|route| route.flow.lock().tail.expire()) else { return };
+        wait = left;
     }
 }
 

@@ -1,11 +1,12 @@
 //! WebSocket frames from the gateway: never masked, never fragmented, so that all subscribers share one copy.
 
+use crate::socket::announced_len;
 use bytes::{BufMut, Bytes, BytesMut};
 use tidings_protocol::CloseCode;
 
-const TEXT: u8 = 0x81;
+pub(crate) const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
-const PONG: u8 = 0x8a;
+pub(crate) const PONG: u8 = 0x8a;
 
 /// The longest header of a frame that is not masked.
 const MAX_HEADER: usize = 10;
@@ -64,6 +65,22 @@ pub(crate) fn text(capacity: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes 
     Bytes::from(buffer).slice(start..)
 }
 
+/// Takes the first of the whole frames in `bytes`: its kind and its payload.
+pub(crate) fn take(bytes: &mut Bytes) -> Option<(u8, Bytes)> {
+    let (kind, header) = match **bytes {
+        [kind, 126, ..] => (kind, 4),
+        [kind, 127, ..] => (kind, MAX_HEADER),
+        [kind, ..] => (kind, 2),
+        [] => return None,
+    };
+    let len = header + usize::try_from(announced_len(bytes)).ok()?;
+    if bytes.len() < len {
+        return None;
+    }
+    let mut frame = bytes.split_to(len);
+    Some((kind, frame.split_off(header)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +100,11 @@ mod tests {
             let frame = text(0, |out| out.extend_from_slice(&payload));
             assert_eq!(frame, appended, "{len}");
             assert_eq!((&frame[..header.len()], &frame[header.len()..]), (header, &payload[..]), "{len}");
+            put_close_code(&mut appended, CloseCode::TooSlow);
+            let mut bytes = appended.freeze();
+            assert_eq!(take(&mut bytes), Some((TEXT, payload.into())), "{len}");
+            assert_eq!(take(&mut bytes), Some((CLOSE, Bytes::from_static(b"\x0f\xa8too slow"))));
+            assert_eq!(take(&mut bytes), None);
         }
     }
 

@@ -12,7 +12,7 @@ const dist = fileURLToPath(new URL('../../demo/dist', import.meta.url))
 const output = fileURLToPath(new URL('../output', import.meta.url))
 const skip = !existsSync(join(dist, 'index.html')) && 'demo/dist is not built: cargo xtask demo builds it'
 
-const flags = ['--static-dir', dist, '--allow-client-publish', 'demo.*']
+const flags = ['--static-dir', dist, '--allow-client-publish', 'demo.*', '--history', 'demo.pointers.*=0']
 
 async function openDemo(t, { tabs = 2, server, context = {} } = {}) {
   server ??= await startServer(t, flags)
@@ -105,6 +105,9 @@ test('the gateway is killed and started again under both tabs', { skip }, async 
   for (const page of pages) await isIn(page, 'connecting')
   await server.start()
   for (const page of pages) await isIn(page, 'open')
+  for (const page of pages) {
+    await page.getByTestId('timeline').getByText('Missed something on demo.lobby: epoch').first().waitFor()
+  }
   await say(pages[0], 'after the storm')
   for (const page of pages) await hears(page, 'after the storm')
   for (const page of pages) assert.deepEqual(complaints(page), [])
@@ -128,6 +131,20 @@ test('a run of numbered events comes back whole', { skip }, async (t) => {
   await page.getByTestId('swell-button').click()
   await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor({ timeout: 30_000 })
   assert.deepEqual(page.complaints, [])
+})
+
+test('a run of numbered events comes back whole when the socket is cut under it', { skip }, async (t) => {
+  const { pages: [page] } = await openDemo(t, { tabs: 1 })
+  await page.getByTestId('swell-button').click()
+  for (const marks of [20, 50]) {
+    await page.waitForFunction((count) => document.querySelectorAll('[data-mark=back]').length >= count, marks)
+    const opened = page.getByTestId('timeline').getByText(/^Open, as/)
+    const before = await opened.count()
+    await page.getByTestId('cut-button').click()
+    await opened.nth(before).waitFor()
+  }
+  await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor({ timeout: 30_000 })
+  assert.deepEqual(complaints(page), [])
 })
 
 test('it asks no other host for anything', { skip }, async (t) => {

@@ -48,7 +48,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             .command(server)
             .args(["serve", "--bind", &address, "--static-dir"])
             .arg(workspace.demo().join("dist"))
-            .args(["--allow-client-publish", "demo.*"]),
+            .args(["--allow-client-publish", "demo.*", "--history", "demo.pointers.*=0"]),
     )
 }
 

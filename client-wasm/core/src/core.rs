@@ -256,6 +256,10 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
                 }
                 Reaction::Stop => Next::Stop(CloseCode::Disconnected.reason()),
             };
+            // Sent again, it would cost the next connection as well.
+            if closed.code == CloseCode::TooLarge.code() && self.is_acknowledged() {
+                self.outbox.give_up_largest(&mut drop_into(&mut self.effects));
+            }
             self.lose(now, closed, next);
         }
     }
@@ -620,9 +624,14 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.effects.push(Effect::Reconnecting { attempt, delay_ms });
     }
 
+    /// Whether this connection acknowledges publishes.
+    const fn is_acknowledged(&self) -> bool {
+        matches!(&self.phase, Phase::Open(open) if open.v2)
+    }
+
     /// What is in flight comes back, for it needs an acknowledgement that this connection will not bring.
     fn reclaim(&mut self) {
-        self.outbox.reclaim(matches!(&self.phase, Phase::Open(open) if open.v2));
+        self.outbox.reclaim(self.is_acknowledged());
     }
 
     fn close(&mut self) {

@@ -11,6 +11,8 @@ pub mod reason {
     pub const EXPIRED: &str = "expired";
     /// It was sent, and no answer came: it may have been published or not.
     pub const UNACKNOWLEDGED: &str = "unacknowledged";
+    /// The gateway takes no frame of this size.
+    pub const TOO_LARGE: &str = "frame too large";
     /// The client is closed: by `disconnect()`, by its gateway, or because it gave up.
     pub const DISCONNECTED: &str = "disconnected";
     /// `maxReconnectAttempts` attempts in a row failed.

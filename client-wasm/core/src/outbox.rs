@@ -88,6 +88,20 @@ impl<P: Clone + Weight> Outbox<P> {
         answered
     }
 
+    /// The connection is gone because of a frame that was too large: that was the largest one.
+    pub(crate) fn give_up_largest(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
+        let (mut largest, mut most) = (None, 0);
+        for (place, entry) in self.in_flight.iter().enumerate() {
+            let bytes = entry.frame.bytes();
+            if bytes > most {
+                (largest, most) = (Some(place), bytes);
+            }
+        }
+        if let Some(place) = largest {
+            dropped(self.in_flight.remove(place).frame, reason::TOO_LARGE);
+        }
+    }
+
     /// The connection is gone, and what is in flight waits for another one, unless it needed no acknowledgement.
     pub(crate) fn reclaim(&mut self, acknowledged: bool) {
         while let Some(mut entry) = self.in_flight.pop() {

@@ -35,6 +35,7 @@ export class Logbook {
       this.#write('note', `Attempt ${attempt} in ${milliseconds(delayMs)}`)
     })
     client.on('subscribed', ({ channel }) => this.#write('good', `Subscribed to ${channel}`))
+    client.on('gap', ({ channel, why }) => this.#write('bad', `Missed something on ${channel}: ${why}`))
     client.on('error', ({ channel, reason }) => {
       this.#write('bad', channel ? `Error on ${channel}: ${reason}` : `Error: ${reason}`)
     })

@@ -24,7 +24,7 @@ export function swell(swellRun: Swell, status: StatusWatch): HTMLElement {
   return panel(
     'swell',
     'What survives a cut',
-    element('p', {}, 'Numbered events to yourself, 25 a second. Cut the socket while they run and see what comes back.'),
+    element('p', {}, 'Numbered events to yourself, 25 a second. Cut the socket while they run: what you miss is sent again, and what was on its way is not doubled.'),
     start,
     grid,
     result,

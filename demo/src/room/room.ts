@@ -22,9 +22,13 @@ const POINT_EVERY_MS = 50
 const HERE_EVERY_MS = 25_000
 const ANSWER_WITHIN_MS = 400
 
-/** One room: a channel, who is in it, and what was said. */
+/**
+ * One room: a channel, who is in it, and what was said. Pointers have a channel beside it that keeps no history: where
+ * one was a second ago is of no use to who comes back.
+ */
 export class Room {
   readonly channelName: string
+  readonly #pointersName: string
   readonly crew = new Crew()
   readonly messages: Message[] = []
   readonly membership = new Signal<void>()
@@ -34,6 +38,7 @@ export class Room {
   /** The gateway's reason for not letting us in or not taking an event; empty when all is well. */
   readonly refused = new Signal<string>()
   #channel: Channel | undefined
+  #pointers: Channel | undefined
   /** Refused once, cursors and greetings wait for the next connection instead of being refused again and again. */
   #muted = false
   #answer: ReturnType<typeof setTimeout> | undefined
@@ -46,6 +51,7 @@ export class Room {
     private readonly me: Person,
   ) {
     this.channelName = `demo.${id}`
+    this.#pointersName = `demo.pointers.${id}`
     line.stopped.on(() => this.#quiet())
     line.restarted.on(() => {
       if (this.joined) this.#enter()
@@ -61,7 +67,7 @@ export class Room {
     })
     line.client.on('state', () => this.membership.emit())
     line.client.on('error', ({ channel, reason }) => {
-      if (channel === this.channelName) this.#refuse(reason)
+      if (channel === this.channelName || channel === this.#pointersName) this.#refuse(reason)
     })
     me.changed.on(() => this.#announce('here'))
     setInterval(() => {
@@ -93,6 +99,8 @@ export class Room {
     this.#quiet()
     this.#channel = undefined
     this.line.leave(channel)
+    if (this.#pointers) this.line.leave(this.#pointers)
+    this.#pointers = undefined
     this.membership.emit()
   }
 
@@ -114,7 +122,7 @@ export class Room {
   }
 
   ripple(x: number, y: number): void {
-    if (this.line.open && !this.#muted) void this.#channel?.publish('ripple', { ...this.#sender(), x, y })
+    if (this.line.open && !this.#muted) void this.#pointers?.publish('ripple', { ...this.#sender(), x, y })
   }
 
   #quiet(): void {
@@ -126,9 +134,11 @@ export class Room {
   #enter(): void {
     const channel = this.line.join(this.channelName)
     this.#channel = channel
+    const pointers = this.line.join(this.#pointersName)
+    this.#pointers = pointers
     channel.on('chat', (data: unknown) => this.#hearChat(data))
-    channel.on('cursor', (data: unknown) => this.#hearPoint(data))
-    channel.on('ripple', (data: unknown) => {
+    pointers.on('cursor', (data: unknown) => this.#hearPoint(data))
+    pointers.on('ripple', (data: unknown) => {
       const point = readPoint(data)
       if (point) this.rippled.emit(point)
     })
@@ -183,7 +193,7 @@ export class Room {
   #point(point: { x: number; y: number } | undefined): void {
     if (!this.line.open || this.#muted) return
     const sender = this.#sender()
-    void this.#channel?.publish('cursor', point ? { ...sender, x: round(point.x), y: round(point.y) } : sender)
+    void this.#pointers?.publish('cursor', point ? { ...sender, x: round(point.x), y: round(point.y) } : sender)
   }
 
   // Against a version 1 gateway a refusal names the channel only, so it goes to all that is under way.

@@ -30,24 +30,31 @@ impl State {
         transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
         head: &[u8],
         early: &mut BytesMut,
-        identify: Identify,
+        identify: Option<Identify>,
     ) -> Token {
         let now = self.now();
         self.generation = self.generation.wrapping_add(1);
         let token = Token { slot: self.connections.vacant_key() as u32, generation: self.generation };
         let transport = transport(token, &self.mailbox);
-        let session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
+        let mut session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
+        match identify {
+            Some(answer) => self.jobs.push_back(Job::Identify { token, answer }),
+            None => session.identified(None, &mut self.effects),
+        }
         self.connections.insert(Connection::new(token.generation, session, transport, now));
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
         self.reply.extend_from_slice(head);
         self.apply(token.slot, now);
-        self.jobs.push_back(Job::Identify { token, answer: identify });
         self.frames(token, early, now);
         if self.live(token) {
             self.schedule(token.slot);
         }
-        // The first read sets the socket's waker.
-        self.mailbox.ready(token);
+        if self.live(token)
+            && let Transport::Socket(socket) = &self.connections[token.slot as usize].transport
+            && socket.is_ready()
+        {
+            self.mailbox.ready(token);
+        }
         token
     }
 

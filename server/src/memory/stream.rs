@@ -143,3 +143,95 @@ impl Stream {
         !self.sinks.is_empty() || remembered || !self.events.is_empty() || !self.keys.is_empty(now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn stream(history: History) -> (Stream, Instant) {
+        let now = Instant::now();
+        (Stream::new("a".into(), history, now), now)
+    }
+
+    fn publish(stream: &mut Stream, now: Instant) -> Option<u64> {
+        let event = Event::new("e", json!("12345678"));
+        stream.publish(event, Ulid::nil(), now).position.map(|position| position.offset)
+    }
+
+    fn offsets(page: &Page) -> Vec<u64> {
+        page.events.iter().map(offset).collect()
+    }
+
+    #[test]
+    fn the_oldest_go_by_number_age_and_size() {
+        for (history, kept, floor) in [
+            (History { events: 3, ..History::default() }, vec![3, 4, 5], 2),
+            (History { age: 3 * SECOND, ..History::default() }, vec![3, 4, 5], 2),
+            (History { bytes: 25, ..History::default() }, vec![4, 5], 3),
+            (History::default(), vec![1, 2, 3, 4, 5], 0),
+        ] {
+            let (mut stream, start) = stream(history);
+            for n in 0..5 {
+                assert_eq!(publish(&mut stream, start + n * SECOND), Some(u64::from(n) + 1));
+            }
+            let page = stream.page(Range::After { offset: 0, limit: 10 }, start + 4 * SECOND);
+            assert_eq!((offsets(&page), page.floor, page.end.offset), (kept, floor, 5), "{history:?}");
+            assert_eq!(stream.bytes, 11 * page.events.len());
+        }
+    }
+
+    #[test]
+    fn pages_say_whether_there_is_more() {
+        let (mut stream, now) = stream(History::default());
+        for offset in 1..=5 {
+            assert_eq!(publish(&mut stream, now), Some(offset));
+        }
+        for (range, kept, more) in [
+            (Range::After { offset: 2, limit: 3 }, vec![3, 4, 5], false),
+            (Range::After { offset: 2, limit: 2 }, vec![3, 4], true),
+            (Range::After { offset: 9, limit: 2 }, vec![], false),
+            (Range::Before { offset: None, limit: 2 }, vec![4, 5], true),
+            (Range::Before { offset: Some(3), limit: 2 }, vec![1, 2], false),
+            (Range::Before { offset: Some(u64::MAX), limit: usize::MAX }, vec![1, 2, 3, 4, 5], false),
+            (Range::After { offset: 0, limit: usize::MAX }, vec![1, 2, 3, 4, 5], false),
+        ] {
+            let page = stream.page(range, now);
+            assert_eq!((offsets(&page), page.more), (kept, more), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_remembered_for_an_hour() {
+        let (mut stream, start) = stream(History { age: SECOND, ..History::default() });
+        assert_eq!(publish(&mut stream, start), Some(1));
+        assert!(stream.is_needed(start + POSITION_AGE - SECOND));
+        assert!(stream.events.is_empty(), "the event is long gone");
+        assert!(!stream.is_needed(start + POSITION_AGE));
+        let sink: Sink = Arc::new(|_| {});
+        let key = stream.sinks.insert(sink);
+        assert!(stream.is_needed(start + 2 * POSITION_AGE));
+        stream.unsubscribe(key, start + 2 * POSITION_AGE);
+        assert!(stream.is_needed(start + 3 * POSITION_AGE - SECOND));
+        assert!(!stream.is_needed(start + 3 * POSITION_AGE));
+    }
+
+    #[test]
+    fn without_history_only_keys_are_remembered() {
+        let (mut stream, start) = stream(History::OFF);
+        assert_eq!(publish(&mut stream, start), None);
+        assert!(!stream.is_needed(start));
+        let first = stream.publish(Event::new("e", json!(1)).with_key("k"), Ulid::generate(), start);
+        let again = stream.publish(Event::new("e", json!(1)).with_key("k"), Ulid::generate(), start);
+        assert_eq!(first, again);
+        assert!(stream.is_needed(start + 299 * SECOND));
+        assert!(!stream.is_needed(start + 300 * SECOND));
+    }
+
+    #[test]
+    fn epochs_differ() {
+        assert_ne!(stream(History::default()).0.epoch, stream(History::default()).0.epoch);
+    }
+}

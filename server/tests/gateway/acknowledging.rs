@@ -117,6 +117,9 @@ async fn keys_of_backends_work_as_well(serving: Serving) {
     let event = || Event::new("e", json!(1)).with_key("order-42-paid");
     let first = server.gateway.publish("a", event()).await.expect("open");
     assert_eq!(server.gateway.publish("a", event()).await.expect("open"), first);
+    let refused =
+        server.gateway.publish("a", Event::new("e", json!(1)).with_key("")).await.expect_err("no key");
+    assert!(refused.to_string().contains("invalid key"), "{refused}");
     let page = server.gateway.history("a", None, 10).await.expect("open").expect("history");
     assert_eq!(page.events.len(), 1);
 }

@@ -6,6 +6,7 @@ both_ways!(
     origins,
     any_origin,
     as_many_connections_as_there_may_be,
+    as_many_connections_in_a_second_as_there_may_be,
     without_an_upgrade,
     an_upgrade_that_is_none,
     another_path,
@@ -66,6 +67,21 @@ async fn as_many_connections_as_there_may_be(serving: Serving) {
     clients.pop().expect("three").leave().await;
     until("there is room", || server.gateway.client_count() == 2).await;
     Client::connect(&server).await.subscribe("a").await;
+}
+
+async fn as_many_connections_in_a_second_as_there_may_be(serving: Serving) {
+    let slow = config(|c| c.limits.connections_per_second = 1);
+    let server = Running::start(serving, open_gateway().config(slow));
+    let refused = loop {
+        let answer = upgrade(&server, &[]).await;
+        if answer.status != 101 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    assert!(refused.body.contains("new connections"), "{}", refused.body);
+    // A later second has room again.
+    while upgrade(&server, &[]).await.status != 101 {}
 }
 
 async fn without_an_upgrade(serving: Serving) {

@@ -97,7 +97,7 @@ fn tell(
             command
                 .arg(installed.release.join("tidings"))
                 .args(["serve", "--bind", &address.to_string(), "--workers", &workers.to_string()])
-                .args(["--allow-client-publish", "bench.*"]);
+                .args(["--allow-client-publish", "bench.*", "--connections-per-second", "1000000"]);
         }
         Contestant::Bun => {
             command.arg(installed.bun()).arg(peers.join("bun.js"));

@@ -572,3 +572,43 @@ fn what_expired_in_a_sleep_is_not_sent_after_it() {
         ",
     );
 }
+
+#[test]
+fn a_frame_that_is_too_large_is_not_sent_again() {
+    play_open2(
+        "
+        > publish 1
+        send pub 1 #1
+        > publish 222
+        send pub 222 #2
+        > publish 3
+        send pub 3 #3
+        > closed 1009
+        dropped 222: frame too large
+        closed 1009
+        state open connecting
+        reconnecting 1 in 125
+        > after 125
+        connect 2
+        > welcome2
+        state connecting open
+        open
+        send pub 1 #1
+        send pub 3 #3
+        ",
+    );
+}
+
+#[test]
+fn without_acknowledgements_nothing_is_in_flight_that_could_be_too_large() {
+    play_open(
+        "
+        > publish 1
+        send pub 1
+        > closed 1009
+        closed 1009
+        state open connecting
+        reconnecting 1 in 125
+        ",
+    );
+}

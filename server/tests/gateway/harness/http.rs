@@ -14,17 +14,21 @@ pub(crate) struct Answer {
 
 /// Sends a request: its first line without the version, its headers, its body.
 pub(crate) async fn request(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
-    let mut text = format!("{line} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n", body.len());
+    let mut text = format!("{line} HTTP/1.1\r\nhost: {address}\r\n");
+    if !line.starts_with("GET ") {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
     for header in headers {
         text.push_str(header);
         text.push_str("\r\n");
     }
     let mut stream = TcpStream::connect(address).await.expect("a listening gateway");
     stream.write_all(format!("{text}\r\n{body}").as_bytes()).await.expect("an open connection");
-    answer(&mut stream).await
+    answer(&mut stream, line.starts_with("HEAD")).await.0
 }
 
-async fn answer(stream: &mut TcpStream) -> Answer {
+/// Reads the head of an answer, and its body when its length is told, unless the head is all; and what has come behind.
+pub(crate) async fn answer(stream: &mut TcpStream, head_only: bool) -> (Answer, Vec<u8>) {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -36,11 +40,13 @@ async fn answer(stream: &mut TcpStream) -> Answer {
     let head = String::from_utf8_lossy(&bytes[..head_end]).to_ascii_lowercase();
     let status = head[9..12].parse().expect("a status");
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
-    let length: usize = length.parse().expect("a length");
+    let length: usize = if head_only { 0 } else { length.parse().expect("a length") };
     while bytes.len() < head_end + length {
         assert!(stream.read_buf(&mut bytes).await.expect("an answer") > 0, "a whole body");
     }
-    Answer { status, head, body: String::from_utf8_lossy(&bytes[head_end..]).into_owned() }
+    let rest = bytes.split_off(head_end + length);
+    let body = String::from_utf8_lossy(&bytes[head_end..]).into_owned();
+    (Answer { status, head, body }, rest)
 }
 
 impl Answer {

@@ -4,11 +4,13 @@ mod client;
 mod http;
 mod probe;
 mod raw;
+mod stream;
 
 pub(crate) use client::{Client, Said, err, ok, publish, sub, unsub};
-pub(crate) use http::{Answer, request};
+pub(crate) use http::{Answer, answer, request};
 pub(crate) use probe::{Door, Probe};
-pub(crate) use raw::{Raw, masked, text};
+pub(crate) use raw::{Raw, handshake, masked, text};
+pub(crate) use stream::{Heard, Stream};
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
 use std::{

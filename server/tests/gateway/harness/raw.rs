@@ -30,7 +30,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The request of an upgrade.
-fn handshake(address: SocketAddr) -> String {
+pub(crate) fn handshake(address: SocketAddr) -> String {
     format!(
         "GET /_broadcast HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -50,6 +50,11 @@ impl Raw {
         let mut bytes = handshake(server.address).into_bytes();
         bytes.extend_from_slice(early);
         stream.write_all(&bytes).await.expect("an open connection");
+        Self::upgraded(stream).await
+    }
+
+    /// Takes the answer to a handshake, and `welcome`.
+    pub(crate) async fn upgraded(mut stream: TcpStream) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.expect("an upgrade"));

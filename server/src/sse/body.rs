@@ -1,0 +1,109 @@
+//! The body of a stream's response.
+
+use super::feed::{Feed, Then};
+use crate::{hub::Hub, mailbox::Token, wire};
+use actix_http::ws::Frame;
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// About how much text is handed on at once: what is not, stays in its frames, which all subscribers share.
+const CHUNK: usize = 16 * 1024;
+
+/// What a silent stream says: a comment, which clients ignore.
+const HEARTBEAT: &[u8] = b":\n\n";
+
+/// The answer to a ping: whoever takes frames is there.
+const PONG: &str = r#"{"t":"pong"}"#;
+
+/// Turns what waits in a connection's outbox into text. Dropped with the response, when the peer is gone.
+pub(super) struct Stream {
+    hub: Rc<Hub>,
+    token: Token,
+    feed: Feed,
+    /// Frames that were taken out of the outbox.
+    frames: Bytes,
+    text: Vec<u8>,
+    ended: bool,
+    silence: Duration,
+    heartbeat: Pin<Box<Sleep>>,
+}
+
+impl Stream {
+    /// The stream of the connection `token`, which says something at least every `silence`.
+    pub(super) fn new(hub: Rc<Hub>, token: Token, feed: Feed, silence: Duration) -> Self {
+        let mut text = Vec::new();
+        feed.begin(&mut text);
+        let heartbeat = Box::pin(sleep(silence));
+        Self { hub, token, feed, frames: Bytes::new(), text, ended: false, silence, heartbeat }
+    }
+
+    /// Turns frames into text, until there is enough of it or nothing waits.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while !self.ended && self.text.len() < CHUNK {
+            if self.frames.is_empty() {
+                match self.hub.poll_outbox(self.token, cx) {
+                    Poll::Ready(Some(frames)) => self.frames = frames,
+                    Poll::Ready(None) => self.ended = true,
+                    Poll::Pending => break,
+                }
+                continue;
+            }
+            let then = match wire::take(&mut self.frames) {
+                Some((wire::TEXT, frame)) => match std::str::from_utf8(&frame) {
+                    Ok(frame) => self.feed.take(frame, &mut self.text),
+                    Err(_) => Then::End,
+                },
+                Some((wire::PONG, _)) => Then::GoOn,
+                _ => Then::End,
+            };
+            match then {
+                Then::GoOn => {}
+                Then::Pong => self.hub.receive(self.token, Ok(Frame::Text(PONG.into()))),
+                Then::End => self.ended = true,
+            }
+        }
+        self.feed.settle(&mut self.text);
+        if self.ended {
+            self.hub.gone(self.token);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.hub.gone(self.token);
+    }
+}
+
+impl MessageBody for Stream {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        self.fill(cx);
+        if self.text.is_empty() {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            if self.heartbeat.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.text.extend_from_slice(HEARTBEAT);
+        }
+        let next = Instant::now() + self.silence;
+        self.heartbeat.as_mut().reset(next);
+        Poll::Ready(Some(Ok(std::mem::take(&mut self.text).into())))
+    }
+}
