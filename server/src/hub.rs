@@ -302,7 +302,9 @@ impl State {
                 });
             }
             Done::Joined { channel, member } => self.joined(channel, member, now),
-            Done::Recovered { channel, from, outcome } => self.recovered(&channel, &from, outcome, now),
+            Done::Recovered { channel, route, from, outcome } => {
+                self.recovered(&channel, &route, &from, outcome, now);
+            }
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) enum Done {
     Published { token: Token, outcome: Result<Published, &'static str> },
     History { token: Token, request: u64, channel: Arc<str>, outcome: Result<Page, &'static str> },
     Joined { channel: Arc<str>, member: Option<Member> },
-    Recovered { channel: Arc<str>, from: Position, outcome: Result<(), Why> },
+    Recovered { channel: Arc<str>, route: Arc<Route>, from: Position, outcome: Result<(), Why> },
 }
 
 impl fmt::Debug for Job {
@@ -78,7 +78,7 @@ impl Job {
             }
             Self::Recover { channel, route, from } => {
                 let outcome = route.recover(&*shared.broadcaster, &from).await;
-                Done::Recovered { channel, from, outcome }
+                Done::Recovered { channel, route, from, outcome }
             }
         }
     }

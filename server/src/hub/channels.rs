@@ -7,7 +7,7 @@ use crate::{
     mailbox::Token,
     session::{Attached, Effect},
     subscribers::{Joined, Subscribers},
-    upstream::Member,
+    upstream::{Member, Route},
 };
 use std::sync::Arc;
 use tidings_protocol::Why;
@@ -100,14 +100,23 @@ impl State {
         self.forget_idle(&channel);
     }
 
-    /// History was read, or could not be: everyone who waited for it goes on.
-    pub(super) fn recovered(&mut self, channel: &str, from: &Position, outcome: Result<(), Why>, now: u64) {
+    /// History was read, or could not be: everyone who waited for it goes on. Who waits on another route, for the one
+    /// that was read for is gone, has a reading of its own.
+    pub(super) fn recovered(
+        &mut self,
+        channel: &str,
+        route: &Arc<Route>,
+        from: &Position,
+        outcome: Result<(), Why>,
+        now: u64,
+    ) {
         let why = outcome.err().unwrap_or(Why::Limit);
         while let Some(Channel::Live(Live { member, subscribers })) = self.channels.get_mut(channel)
+            && Arc::ptr_eq(member.route(), route)
             && let Some((slot, attached)) =
-                subscribers.recovered(from, why, |from, live| member.route().replay(from, live))
+                subscribers.recovered(from, why, |from, live| route.replay(from, live))
         {
-            member.route().subscriber_joined();
+            route.subscriber_joined();
             // A connection that goes takes its place among those who wait with it.
             let token = self.token(slot);
             self.resume(token, now, |session, effects| session.attached(channel, attached, effects));

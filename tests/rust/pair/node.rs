@@ -344,7 +344,7 @@ impl World {
             }
             route.reading.pop_front();
             let channel = route.channel.clone();
-            self.recovered(hub, &channel, &from, Ok(()), None);
+            self.recovered(hub, id, &channel, &from, Ok(()), None);
         }
         if self.gateway.nodes.routes.contains_key(&id) {
             self.forget_route(id);
@@ -369,8 +369,9 @@ impl World {
         };
         let channel = route.channel.clone();
         let only_page = page.filter(|_| self.plan.has(Fault::NoBuffer));
-        let only_page = only_page.map(|page| page.events.iter().map(|event| encode(event).into()).collect());
-        self.recovered(hub, &channel, &from, outcome, only_page);
+        let only_page: Option<Vec<Bytes>> =
+            only_page.map(|page| page.events.iter().map(|event| encode(event).into()).collect());
+        self.recovered(hub, id, &channel, &from, outcome, only_page.as_deref());
         self.begin_to_read(id);
     }
 
@@ -379,10 +380,11 @@ impl World {
     fn recovered(
         &mut self,
         hub: HubId,
+        id: u64,
         channel: &Arc<str>,
         from: &Position,
         outcome: Result<(), Why>,
-        only: Option<Vec<Bytes>>,
+        only: Option<&[Bytes]>,
     ) {
         let why = outcome.err().unwrap_or(Why::Limit);
         loop {
@@ -392,9 +394,12 @@ impl World {
             else {
                 return;
             };
+            if *route != id {
+                return;
+            }
             let tail = &mut nodes.routes.get_mut(route).expect("a route").tail;
             let replay = |from: &Position, live: &Position| match &only {
-                Some(frames) => Replay::Frames(frames.clone()),
+                Some(frames) => Replay::Frames(frames.to_vec()),
                 None => tail.replay(from, live),
             };
             let Some((id, attached)) = subscribers.recovered(from, why, replay) else { break };
