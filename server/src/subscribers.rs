@@ -145,3 +145,78 @@ impl<K> Subscribers<K> {
         Attached::Live { slot, position, resumed: resumed.map(|(_, outcome)| outcome) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: &str, offset: u64) -> Position {
+        Position { epoch: epoch.into(), offset }
+    }
+
+    fn position(attached: &Attached) -> Option<(u64, bool)> {
+        let Attached::Live { position, resumed, .. } = attached else { return None };
+        Some((position.as_ref()?.offset, resumed.as_ref()?.is_ok()))
+    }
+
+    #[test]
+    fn what_the_subscribers_have_had_does_not_pass() {
+        let mut subscribers: Subscribers<u32> = Subscribers::new(Some(at("e", 5)));
+        for (event, passes) in [
+            (Some(at("e", 5)), false),
+            (Some(at("e", 9)), true),
+            (Some(at("e", 8)), false),
+            (Some(at("f", 1)), true),
+            (Some(at("f", 1)), false),
+            (None, true),
+        ] {
+            assert_eq!(subscribers.passes(event.as_ref()), passes, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_behind_what_they_have_had_is_no_news() {
+        let mut subscribers: Subscribers<u32> = Subscribers::new(Some(at("e", 5)));
+        for (gap, news) in [(at("e", 4), false), (at("e", 5), true), (at("f", 1), true), (at("f", 0), false)]
+        {
+            assert_eq!(subscribers.goes_on_after(&gap), news, "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_ahead_of_the_others_stays_where_it_is() {
+        let mut subscribers = Subscribers::new(Some(at("e", 5)));
+        for (from, replay, expected) in [
+            (at("e", 8), Replay::Frames(Vec::new()), (8, true)),
+            (at("e", 3), Replay::Frames(Vec::new()), (5, true)),
+            (at("e", 8), Replay::Lost(Why::Epoch), (5, false)),
+        ] {
+            let Joined::Now(attached) = subscribers.join(1, Some(from), |_, _| replay) else {
+                panic!("the tail knows")
+            };
+            assert_eq!(position(&attached), Some(expected));
+        }
+    }
+
+    #[test]
+    fn those_who_wait_at_one_position_are_read_for_once() {
+        let mut subscribers = Subscribers::new(Some(at("e", 5)));
+        for (who, asked) in [(1, true), (2, false), (3, false)] {
+            let joined = subscribers.join(who, Some(at("e", 3)), |_, _| Replay::Unknown);
+            assert!(matches!(joined, Joined::Later { read } if read.is_some() == asked), "{who}");
+        }
+        assert_eq!((subscribers.iter().count(), subscribers.is_idle()), (0, false));
+        subscribers.give_up(&1);
+        assert!(subscribers.recovered(&at("e", 4), Why::Limit, |_, _| Replay::Unknown).is_none());
+        let mut recovered = Vec::new();
+        while let Some((who, attached)) =
+            subscribers.recovered(&at("e", 3), Why::Limit, |_, _| Replay::Unknown)
+        {
+            assert_eq!(position(&attached), Some((5, false)));
+            recovered.push(who);
+        }
+        recovered.sort_unstable();
+        assert_eq!(recovered, [2, 3]);
+        assert_eq!(subscribers.iter().count(), 2);
+    }
+}

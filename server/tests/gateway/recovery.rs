@@ -20,6 +20,7 @@ both_ways!(
     a_crowd_comes_back_while_events_go_on,
     a_hole_is_filled_on_a_live_channel,
     leaving_while_history_is_read_leaves_nothing,
+    who_comes_back_to_a_new_subscription_waits_for_a_reading_of_its_own,
     a_gap_of_the_backplane_is_told_in_order,
     a_missing_event_of_the_backplane_is_told,
     a_repeated_event_of_the_backplane_is_dropped,
@@ -321,6 +322,29 @@ async fn leaving_while_history_is_read_leaves_nothing(serving: Serving) {
         probe.reading().open(1);
         until("the subscription ends", || probe.counts("slow-history").open == 0).await;
     }
+}
+
+async fn who_comes_back_to_a_new_subscription_waits_for_a_reading_of_its_own(serving: Serving) {
+    let probe = Probe::over(kept(10));
+    let server = Running::start(serving, Gateway::builder(probe.clone()));
+    let mut client = Client::connect(&server).await;
+    let first = join(&mut client, "slow-history").await;
+    publish_events(&server, "slow-history", [1]).await;
+    expect_events(&mut client, [1]).await;
+    client.send(unsub("slow-history")).await;
+    client.send(resume("slow-history", &first)).await;
+    probe.reading().knocked().await;
+    client.send(unsub("slow-history")).await;
+    until("the channel is left", || server.gateway.channel_count() == 0).await;
+    client.send(resume("slow-history", &first)).await;
+    probe.reading().knocked().await;
+    // The first one, whose subscription has gone, ends first.
+    probe.reading().open(1);
+    until("it has ended", || probe.reading().waiting() == 1).await;
+    client.silence().await;
+    probe.reading().open(1);
+    expect_recovered(&mut client, 1, 1).await;
+    expect_events(&mut client, [1]).await;
 }
 
 async fn a_gap_of_the_backplane_is_told_in_order(serving: Serving) {

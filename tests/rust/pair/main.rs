@@ -24,6 +24,7 @@ use plan::Fault;
 use std::{
     num::NonZero,
     panic::{catch_unwind, resume_unwind},
+    sync::atomic::{AtomicBool, Ordering},
     thread::{available_parallelism, scope},
 };
 use world::World;
@@ -76,16 +77,28 @@ fn every_seed_ends_well() {
     let seeds =
         std::env::var("TIDINGS_SEEDS").map_or(SEEDS, |n| n.parse().expect("TIDINGS_SEEDS is a number"));
     let threads = available_parallelism().map_or(1, NonZero::get);
+    let failed = AtomicBool::new(false);
+    let tell = |first: usize| -> Tally {
+        let mut sum = Tally::default();
+        for seed in (first as u64..seeds).step_by(threads) {
+            match catch_unwind(|| story(seed, None, false)) {
+                Ok(_) if failed.load(Ordering::Relaxed) => break,
+                Ok(tally) => sum.add(tally),
+                Err(panic) => {
+                    failed.store(true, Ordering::Relaxed);
+                    eprintln!(
+                        "to see it again: TIDINGS_SEED={seed} cargo test -p tidings-tests --test pair every_seed"
+                    );
+                    resume_unwind(panic);
+                }
+            }
+        }
+        sum
+    };
+    let tell = &tell;
     let mut all = Tally::default();
     scope(|scope| {
-        let told = |first: usize| (first as u64..seeds).step_by(threads).map(tell);
-        let sum = move |first| {
-            told(first).fold(Tally::default(), |mut sum, tally| {
-                sum.add(tally);
-                sum
-            })
-        };
-        let threads: Vec<_> = (0..threads).map(|first| scope.spawn(move || sum(first))).collect();
+        let threads: Vec<_> = (0..threads).map(|first| scope.spawn(move || tell(first))).collect();
         for thread in threads {
             match thread.join() {
                 Ok(tally) => all.add(tally),
@@ -110,13 +123,6 @@ fn every_seed_ends_well() {
     ] {
         assert!(all.get(what) > seeds / 100, "{what}: {}", all.get(what));
     }
-}
-
-fn tell(seed: u64) -> Tally {
-    catch_unwind(|| story(seed, None, false)).unwrap_or_else(|panic| {
-        eprintln!("to see it again: TIDINGS_SEED={seed} cargo test -p tidings-tests --test pair every_seed");
-        resume_unwind(panic)
-    })
 }
 
 #[test]
