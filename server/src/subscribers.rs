@@ -181,6 +181,7 @@ mod tests {
         {
             assert_eq!(subscribers.goes_on_after(&gap), news, "{gap:?}");
         }
+        assert!(!subscribers.passes(Some(&at("f", 1))), "it has moved nothing");
     }
 
     #[test]
