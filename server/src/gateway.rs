@@ -260,6 +260,13 @@ impl Gateway {
     }
 }
 
+/// In no second more than `per_second`, and a tenth of them at once.
+fn pace(per_second: NonZero<u32>) -> Quota {
+    let burst = NonZero::new(per_second.get() / 10).unwrap_or(NonZero::<u32>::MIN);
+    let rest = NonZero::new(per_second.get() - burst.get() + 1).unwrap_or(NonZero::<u32>::MIN);
+    Quota::per_second(rest).allow_burst(burst)
+}
+
 pub(crate) fn check_channel(channel: &str) -> Result<(), BroadcastError> {
     if is_valid_channel(channel) {
         return Ok(());
@@ -355,10 +362,41 @@ impl Builder {
             dropped_frames: AtomicU64::new(0),
             resolve_subject: self.resolve_subject,
             hubs: Mutex::default(),
-            pace: RateLimiter::direct(Quota::per_second(per_second)),
+            pace: RateLimiter::direct(pace(per_second)),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
         Ok(Gateway { shared: Arc::new(shared) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use governor::clock::FakeRelativeClock;
+    use std::collections::VecDeque;
+
+    #[test]
+    fn no_second_has_more_than_the_pace() {
+        const STEP: Duration = Duration::from_micros(500);
+        for per_second in [1, 2, 5, 10, 20, 99, 1_000] {
+            let clock = FakeRelativeClock::default();
+            let limit = NonZero::new(per_second).expect("some");
+            let limiter = RateLimiter::direct_with_clock(pace(limit), clock.clone());
+            let (mut recent, mut all, mut most) = (VecDeque::new(), 0, 0);
+            for step in 0..6_000 {
+                while limiter.check().is_ok() {
+                    recent.push_back(step);
+                    all += 1;
+                }
+                while recent.front().is_some_and(|then| step - then >= 2_000) {
+                    recent.pop_front();
+                }
+                most = most.max(recent.len());
+                clock.advance(STEP);
+            }
+            assert!(most <= per_second as usize, "{most} in one second of {per_second}");
+            assert!(all >= 2 * per_second, "{all} in three seconds of {per_second}");
+        }
     }
 }

@@ -34,6 +34,19 @@ impl Client {
         client
     }
 
+    /// Connects as soon as the gateway lets it in.
+    pub(crate) async fn connect_in_time(server: &Running) -> Self {
+        let url = format!("ws://{}/_broadcast", server.address);
+        loop {
+            let stream = TcpStream::connect(server.address).await.expect("a listening gateway");
+            if let Ok((socket, _)) = client_async(&url, stream).await {
+                let mut client = Self { socket, id: String::new() };
+                client.next().await;
+                return client;
+            }
+        }
+    }
+
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a listening gateway");
