@@ -6,14 +6,11 @@ use crate::{
     frames::Publish,
     js,
     listeners::Listeners,
-    promise::{Deferred, Ready},
+    promise::Ready,
     settings,
 };
 use js_sys::{Function, JsString, Object, Promise, Set, WeakRef};
-use std::{
-    cell::{Cell, OnceCell},
-    rc::Rc,
-};
+use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{ChannelState, State, reason};
 use wasm_bindgen::prelude::*;
 
@@ -27,7 +24,7 @@ pub(crate) struct Channel {
     /// Closed when the channel is left.
     pub(crate) listeners: Listeners,
     /// The ids of its last events, where nothing else tells a repeat.
-    ids: OnceCell<Set>,
+    ids: Cell<Option<Set>>,
     /// The handle that the application has, so that it gets the same one again.
     handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
@@ -40,7 +37,7 @@ impl Channel {
             name,
             ready: Ready::default(),
             listeners: Listeners::new(),
-            ids: OnceCell::new(),
+            ids: Cell::default(),
             handle: Cell::default(),
             refusal: Cell::default(),
         }
@@ -48,7 +45,10 @@ impl Channel {
 
     /// Whether an event with this id has come already, among the last ones.
     pub(crate) fn knows(&self, id: &JsValue) -> bool {
-        js::repeated(self.ids.get_or_init(|| Set::new(&JsValue::UNDEFINED)), id, IDS)
+        let ids = self.ids.take().unwrap_or_else(|| Set::new(&JsValue::UNDEFINED));
+        let known = js::repeated(&ids, id, IDS);
+        self.ids.set(Some(ids));
+        known
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
@@ -130,8 +130,9 @@ impl BroadcastChannel {
     pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
         let event = errors::name("event", event)?;
         let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
-        let Deferred { promise, resolve, .. } = Deferred::new();
-        self.client.act(|core, now| core.publish(now, Publish { text, resolve }));
+        let outcome = js::deferred();
+        let promise = outcome.promise();
+        self.client.act(|core, now| core.publish(now, Publish { text, outcome }));
         Ok(promise)
     }
 
@@ -145,15 +146,13 @@ impl BroadcastChannel {
     /// `disconnected`, `unsupported` or `no-history`.
     pub fn history(&self, options: JsValue) -> Result<Promise, JsValue> {
         let page = settings::page(&options)?;
-        Ok(match self.channel_state() {
-            Some(ChannelState::Denied) if page.until_attach => Promise::reject(&self.channel.denied_error()),
-            Some(_) => {
-                let Deferred { promise, resolve, .. } = Deferred::new();
-                self.client.history(&self.channel, page, &resolve);
-                promise
-            }
-            None => Promise::reject(&left_error(reason::LEFT)),
-        })
+        let outcome = js::deferred();
+        match self.channel_state() {
+            Some(ChannelState::Denied) if page.until_attach => outcome.reject(&self.channel.denied_error()),
+            Some(_) => self.client.history(&self.channel, page, &outcome),
+            None => outcome.reject(&left_error(reason::LEFT)),
+        }
+        Ok(outcome.promise())
     }
 
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the

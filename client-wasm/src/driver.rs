@@ -4,15 +4,15 @@ use crate::{
     channel::Channel,
     errors,
     frames::{Event, Frames, Publish},
-    js::{self, Numbers},
+    js::{self, Deferred, Numbers},
     link::Anchor,
     listeners::Listeners,
     page::Page,
-    promise::{Ready, settle},
+    promise::Ready,
     settings::Settings,
     socket::Socket,
 };
-use js_sys::{Date, Function, JsString, Map, Math, Promise};
+use js_sys::{Date, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell, RefMut},
     rc::Rc,
@@ -176,10 +176,10 @@ impl Client {
     }
 
     /// Asks for a page of history.
-    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, resolve: &Function) {
+    pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, outcome: &Deferred) {
         if let Some(id) = self.find(&channel.name) {
             let request = self.tell(|core, _| core.history(id, page));
-            self.pages.set(&(request as f64).into(), resolve);
+            self.pages.set(&(request as f64).into(), outcome);
             self.drive();
         }
     }
@@ -203,7 +203,7 @@ impl Client {
             let data = if event.data.is_undefined() { &JsValue::NULL } else { event.data };
             let repeated = arrival == Arrival::Unplaced && channel.knows(&self.frames.id(event.frame));
             if !repeated {
-                channel.listeners.emit(event.name, data, &|exception| self.report(exception));
+                channel.listeners.emit(event.name, data, &self.settings.logger);
             }
             self.driving.set(false);
         }
@@ -213,7 +213,7 @@ impl Client {
 
     fn gap(&self, channel: &Channel, why: &JsValue) {
         let gap = js::record("channel why", &channel.name, why, NOTHING);
-        channel.listeners.emit_gap(&gap, &|exception| self.report(exception));
+        channel.listeners.emit_gap(&gap, &self.settings.logger);
         self.emit("gap", &gap);
     }
 
@@ -235,22 +235,10 @@ impl Client {
         }
     }
 
-    /// Calls a method of the application's logger.
-    pub(crate) fn log(&self, level: &str, message: &str, detail: &JsValue) -> bool {
-        call_logger(&self.settings.logger, level, message, detail)
-    }
-
-    /// Reports what a listener threw.
-    fn report(&self, exception: &JsValue) {
-        const MESSAGE: &str = "a listener threw";
-        if !self.log("error", MESSAGE, exception) {
-            call_logger(&js::property(&js::global(), "console"), "error", MESSAGE, exception);
-        }
-    }
-
     fn emit(&self, event: &'static str, data: &JsValue) {
-        self.log("debug", event, data);
-        self.listeners.emit(&event.into(), data, &|exception| self.report(exception));
+        let event = event.into();
+        js::log(&self.settings.logger, "debug", &event, data);
+        self.listeners.emit(&event, data, &self.settings.logger);
     }
 
     fn drive(self: &Rc<Self>) {
@@ -277,15 +265,15 @@ impl Client {
         match effect {
             Effect::Deliver { channel, id: Some(id), .. } if channel.knows(&id) => {}
             Effect::Deliver { channel, event, data, .. } => {
-                channel.listeners.emit(&event, &data, &|exception| self.report(exception));
+                channel.listeners.emit(&event, &data, &self.settings.logger);
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Acknowledged { frame, id, offset } => {
                 let offset = offset.map(|offset| offset as f64).into();
-                settle(&frame.resolve, &js::record("ok id offset", &JsValue::TRUE, &id, &offset));
+                frame.outcome.resolve(&js::record("ok id offset", &JsValue::TRUE, &id, &offset));
             }
             Effect::Dropped { frame, reason } => {
-                settle(&frame.resolve, &js::record("ok reason", &JsValue::FALSE, &reason, NOTHING));
+                frame.outcome.resolve(&js::record("ok reason", &JsValue::FALSE, &reason, NOTHING));
             }
             Effect::History { request, page } => self.settle_page(request, page),
             Effect::Gap { channel, why } => self.gap(&channel, &why),
@@ -342,22 +330,22 @@ impl Client {
         if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
             self.tell(|core, now| core.unsent(now, &frame));
         } else if let Outgoing::Publish { frame, request: None } = frame {
-            settle(&frame.resolve, &one("ok", &JsValue::TRUE));
+            frame.outcome.resolve(&one("ok", &JsValue::TRUE));
         }
     }
 
     fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
         let request = (request as f64).into();
-        let resolve = self.pages.get(&request);
+        let outcome: Deferred = self.pages.get(&request).unchecked_into();
         self.pages.delete(&request);
-        let page = match page {
+        match page {
             Ok((Position { epoch, offset }, events)) => {
                 let events = js::renamed(&events, "e d i o", "event data id offset");
-                js::record("events epoch offset", &events, &epoch, &(offset as f64).into())
+                let offset = (offset as f64).into();
+                outcome.resolve(&js::record("events epoch offset", &events, &epoch, &offset));
             }
-            Err(reason) => Promise::reject(&errors::failure(&reason, "there is no page of history")).into(),
-        };
-        settle(resolve.unchecked_ref(), &page);
+            Err(reason) => outcome.reject(&errors::failure(&reason, "there is no page of history")),
+        }
     }
 
     /// Closed: nothing may keep this client alive but its handles, and nobody may wait for what will not come.
@@ -375,16 +363,6 @@ const NOTHING: &JsValue = &JsValue::UNDEFINED;
 
 fn one(name: &str, value: &JsValue) -> JsValue {
     js::record(name, value, NOTHING, NOTHING)
-}
-
-fn call_logger(logger: &JsValue, level: &str, message: &str, detail: &JsValue) -> bool {
-    let method = js::property(logger, level);
-    let callable = method.is_function();
-    if callable {
-        // A logger that throws has nowhere to say so.
-        let _ = method.unchecked_into::<Function>().call2(logger, &message.into(), detail);
-    }
-    callable
 }
 
 /// Why a promise of `ready()` is rejected when the client closes.

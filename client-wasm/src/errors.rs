@@ -1,26 +1,8 @@
 //! What is thrown, and what a promise is rejected with: an `Error` that carries a `code`.
 
-use crate::js::Properties;
-use js_sys::{Error, JsString, TypeError};
+pub(crate) use crate::js::{failure, invalid};
+use js_sys::JsString;
 use wasm_bindgen::prelude::*;
-
-fn with_code(error: &JsValue, code: &JsValue) -> JsValue {
-    error.unchecked_ref::<Properties>().set(&"code".into(), code);
-    error.clone()
-}
-
-/// A mistake in the program: what it is about, and what is allowed.
-pub(crate) fn invalid(what: &str, allowed: &str) -> JsValue {
-    let mut message = String::from(what);
-    message.push_str(" must be ");
-    message.push_str(allowed);
-    with_code(&TypeError::new(&message), &"invalid-argument".into())
-}
-
-/// Something that cannot be done, and why.
-pub(crate) fn failure(code: &JsValue, message: &str) -> JsValue {
-    with_code(&Error::new(message), code)
-}
 
 /// `value` when it is a string that is not empty.
 pub(crate) fn name(what: &str, value: JsValue) -> Result<JsString, JsValue> {

@@ -3,9 +3,9 @@
 use crate::{
     channel::Channel,
     errors,
-    js::{self, Numbers, Properties},
+    js::{self, Deferred, Numbers, Properties},
 };
-use js_sys::{Function, JsString, Map, Object};
+use js_sys::{JsString, Map, Object};
 use std::rc::Rc;
 use tidings_client_core::{ChannelId, Outgoing, Weight};
 use tidings_protocol::{Fields, Key, MAX_INTEGER, Position, ServerFrame, Tag};
@@ -56,8 +56,8 @@ pub(crate) struct Event<'a> {
 pub(crate) struct Publish {
     /// The frame of version 1.
     pub(crate) text: JsString,
-    /// Resolves the promise of what became of it.
-    pub(crate) resolve: Function,
+    /// The promise of what became of it.
+    pub(crate) outcome: Deferred,
 }
 
 impl Weight for Publish {

@@ -1,25 +1,32 @@
 //! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
 
-use js_sys::{Array, Function, JsString, Map, Set};
+use js_sys::{Function, JsString, Map, Promise, Set};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
-    /// A listener for a socket that tells a link of what it hears.
-    pub(crate) fn listener(link: &JsValue, socket: u32, tags: &Numbers, channels: &Numbers) -> Function;
+    /// Tells a link of what a socket hears.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn listen(
+        target: &WebSocket,
+        link: &JsValue,
+        socket: u32,
+        tags: &Numbers,
+        channels: &Numbers,
+    ) -> Result<(), JsValue>;
 
-    /// Calls the functions in the set under `key`. Returns what they threw.
-    pub(crate) fn call(sets: &Map, key: &JsValue, word: &JsValue) -> Option<Array>;
+    /// Calls the functions in the set under `key`, with one word when the other is `undefined`. What they throw goes to
+    /// the logger.
+    pub(crate) fn call(sets: &Map, key: &JsValue, logger: &JsValue, word: &JsValue, another: &JsValue);
 
-    /// The same with two words.
-    #[wasm_bindgen(js_name = call)]
-    pub(crate) fn call_with(sets: &Map, key: &JsValue, word: &JsValue, another: &JsValue) -> Option<Array>;
+    /// Calls a method of a logger, if it has that.
+    pub(crate) fn log(logger: &JsValue, level: &str, message: &JsValue, detail: &JsValue);
 
     /// How long a text is in UTF-8.
     pub(crate) fn bytes(text: &JsString) -> u32;
 
-    /// `{ promise, resolve, reject }`.
-    pub(crate) fn deferred() -> Properties;
+    /// A promise to settle.
+    pub(crate) fn deferred() -> Deferred;
 
     /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
     pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
@@ -29,6 +36,15 @@ extern "C" {
 
     /// What the objects in a list have under `keys`, under `names`; `null` where there is nothing.
     pub(crate) fn renamed(list: &JsValue, keys: &str, names: &str) -> JsValue;
+
+    /// A mistake in the program: what it is about, and what is allowed.
+    pub(crate) fn invalid(what: &str, allowed: &str) -> JsValue;
+
+    /// Something that cannot be done, and why.
+    pub(crate) fn failure(code: &JsValue, message: &str) -> JsValue;
+
+    /// The absolute address of a WebSocket, or `undefined`; `http` and `https` stand for `ws` and `wss`.
+    pub(crate) fn address(url: &JsValue, base: &JsValue) -> JsValue;
 
     /// The JSON text of an object that has the properties of two.
     pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
@@ -70,6 +86,19 @@ extern "C" {
     #[wasm_bindgen(method, structural, js_name = get)]
     pub(crate) fn number(this: &Numbers, key: &JsValue) -> u32;
 
+    /// A promise and the functions that settle it.
+    #[derive(Clone)]
+    pub(crate) type Deferred;
+
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn promise(this: &Deferred) -> Promise;
+
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn resolve(this: &Deferred, value: &JsValue);
+
+    #[wasm_bindgen(method, structural)]
+    pub(crate) fn reject(this: &Deferred, error: &JsValue);
+
     #[wasm_bindgen(js_name = setTimeout)]
     pub(crate) fn set_timeout(callback: &JsValue, delay_ms: i32) -> JsValue;
 
@@ -86,13 +115,6 @@ extern "C" {
     /// A function that needs to be told nothing more.
     #[wasm_bindgen(method, structural, js_name = bind)]
     pub(crate) fn bind(this: &Callable, context: &JsValue, argument: &JsValue) -> Function;
-
-    #[wasm_bindgen(js_name = URL)]
-    pub(crate) type Url;
-
-    /// An absolute address, or with `base` a relative one.
-    #[wasm_bindgen(constructor, js_class = "URL", catch)]
-    pub(crate) fn new(url: &JsValue, base: &JsValue) -> Result<Url, JsValue>;
 
     /// A `WebSocket`, or what the application's factory made.
     #[derive(Clone)]

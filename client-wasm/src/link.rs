@@ -71,8 +71,7 @@ impl Link {
         }
     }
 
-    /// A message that holds JSON other than `null`, `false`, 0 and an empty string: the numbers of its tag and of its
-    /// channel, 0 being none, whether it has an id, its event, its data, and its offset and the one before it or NaN.
+    /// A message: its JSON, which is an empty object when it has none, the numbers of its tag and of its channel, 0 being none, whether it has an id, its event, its data, and its offset and the one before it or NaN.
     #[allow(clippy::too_many_arguments)]
     pub fn frame(
         &self,
@@ -97,21 +96,19 @@ impl Link {
         }
     }
 
-    /// Any other event of a socket: a message is what has data, and an error is followed by a close.
-    pub fn event(&self, socket: u32, event: &JsValue) {
+    /// A socket was closed, or has failed, which is followed by a close.
+    pub fn event(&self, socket: u32, closed: bool, event: &JsValue) {
         let socket = SocketId(socket);
         let Some(client) = self.client().filter(|client| client.ask(|core| core.has(socket))) else { return };
-        if js::is(event, "type", "message") || !js::property(event, "data").is_undefined() {
-            client.receive(socket, &JsValue::UNDEFINED);
-        } else if js::is(event, "type", "error") {
-            client.log("warn", "the socket failed", event);
-        } else {
+        if closed {
             let closed = Closed {
                 code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
                 reason: errors::text(js::property(event, "reason")),
                 clean: js::property(event, "wasClean").is_truthy(),
             };
             client.closed(socket, closed);
+        } else {
+            js::log(&client.settings.logger, "warn", &"the socket failed".into(), event);
         }
     }
 }

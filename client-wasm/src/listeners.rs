@@ -2,7 +2,7 @@
 //! what nobody holds any longer is collected like any other object.
 
 use crate::js::{self, Callable};
-use js_sys::{Array, Function, Map, Set};
+use js_sys::{Function, Map, Set};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
@@ -46,9 +46,9 @@ impl Listeners {
         self.add(&GAP.into(), listener)
     }
 
-    /// Tells of a gap. What a listener throws goes to `report`.
-    pub(crate) fn emit_gap(&self, gap: &JsValue, report: &dyn Fn(&JsValue)) {
-        report_all(js::call(&self.events, &GAP.into(), gap), report);
+    /// Tells of a gap. What a listener throws goes to the logger.
+    pub(crate) fn emit_gap(&self, gap: &JsValue, logger: &JsValue) {
+        js::call(&self.events, &GAP.into(), logger, gap, &JsValue::UNDEFINED);
     }
 
     /// No listener is called from here on.
@@ -62,19 +62,11 @@ impl Listeners {
     }
 
     /// Hands `data` to the listeners of `event`, and event and data to those of every event, when the event has a
-    /// name. What they throw goes to `report`.
-    pub(crate) fn emit(&self, event: &JsValue, data: &JsValue, report: &dyn Fn(&JsValue)) {
-        report_all(js::call(&self.events, event, data), report);
+    /// name. What they throw goes to the logger.
+    pub(crate) fn emit(&self, event: &JsValue, data: &JsValue, logger: &JsValue) {
+        js::call(&self.events, event, logger, data, &JsValue::UNDEFINED);
         if self.every.get() && event.is_string() && event.is_truthy() {
-            report_all(js::call_with(&self.events, &self.events, event, data), report);
-        }
-    }
-}
-
-fn report_all(thrown: Option<Array>, report: &dyn Fn(&JsValue)) {
-    if let Some(thrown) = thrown {
-        for index in 0..thrown.length() {
-            report(&thrown.get(index));
+            js::call(&self.events, &self.events, logger, event, data);
         }
     }
 }

@@ -1,22 +1,22 @@
 // What costs a crossing for each step when it is done from Rust. It knows JavaScript, and nothing of the client.
 
 /**
- * A listener for a socket. A text that holds JSON goes to `link.frame`: with the numbers that the maps `tags` and
- * `channels` have for its `t` and `c`, or 0, with whether `i` is a string, with `e` and `d`, and with `o` and `p`, or
- * NaN when they are no numbers. Whatever else there is goes to `link.event`.
+ * Listens to a socket. Every message goes to `link.frame`: the JSON that it holds, or an empty object, with the
+ * numbers that the maps `tags` and `channels` have for its `t` and `c`, or 0, with whether `i` is a string, with `e` and
+ * `d`, and with `o` and `p`, or NaN when they are no numbers. Its end goes to `link.event`, and so does an error.
  */
-export function listener(link, socket, tags, channels) {
-  return (event) => {
-    const { data } = event
+export function listen(target, link, socket, tags, channels) {
+  // The listeners belong to the socket and are collected with it, so that one without `removeEventListener` will do.
+  target.addEventListener('message', ({ data }) => {
     let frame
     try {
       if (typeof data == 'string') frame = JSON.parse(data)
     } catch {}
-    if (frame) {
-      const { t, c, e, d, i, o, p } = frame
-      link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d, number(o), number(p))
-    } else link.event(socket, event)
-  }
+    const { t, c, e, d, i, o, p } = (frame ||= {})
+    link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d, number(o), number(p))
+  })
+  target.addEventListener('close', (event) => link.event(socket, true, event))
+  target.addEventListener('error', (event) => link.event(socket, false, event))
 }
 
 function number(value) {
@@ -25,23 +25,36 @@ function number(value) {
 
 /**
  * Calls the functions in the set `sets.get(key)` with `word`, and with `another` unless it is undefined: in order, as
- * long as they stay in the set; one that is added meanwhile is not called. Returns what was thrown, if anything was.
+ * long as they stay in the set; one that is added meanwhile is not called. What they throw is logged after the last.
  */
-export function call(sets, key, word, another) {
+export function call(sets, key, logger, word, another) {
   const set = sets.get(key)
+  if (!set) return
   let thrown
-  if (set) {
-    for (const each of [...set]) {
-      try {
-        if (!set.has(each)) continue
-        if (another === undefined) each(word)
-        else each(word, another)
-      } catch (exception) {
-        ;(thrown ??= []).push(exception)
-      }
+  for (const each of [...set]) {
+    try {
+      if (!set.has(each)) continue
+      if (another === undefined) each(word)
+      else each(word, another)
+    } catch (exception) {
+      ;(thrown ??= []).push(exception)
     }
   }
-  return thrown
+  thrown?.forEach((exception) => {
+    const report = ['error', 'a listener threw', exception]
+    log(logger, ...report) || log(globalThis.console, ...report)
+  })
+}
+
+/** Calls a method of a logger, if it has that. Returns whether it has. */
+export function log(logger, level, message, detail) {
+  const callable = typeof logger?.[level] == 'function'
+  try {
+    if (callable) logger[level](message, detail)
+  } catch {
+    // A logger that throws has nowhere to say so.
+  }
+  return callable
 }
 
 /** Whether `word` is in the set; if not, it goes in, and the oldest of more than `limit` goes out. */
@@ -94,4 +107,23 @@ export function deferred() {
   const made = {}
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }))
   return made
+}
+
+/** A mistake in the program: what it is about, and what is allowed. */
+export function invalid(what, allowed) {
+  return Object.assign(new TypeError(`${what} must be ${allowed}`), { code: 'invalid-argument' })
+}
+
+/** Something that cannot be done, and why. */
+export function failure(code, message) {
+  return Object.assign(new Error(message), { code })
+}
+
+/** The absolute address of a WebSocket, or `undefined`; `http` and `https` stand for `ws` and `wss`. */
+export function address(given, base) {
+  try {
+    const url = new URL(given, base)
+    url.protocol = url.protocol.replace('http', 'ws')
+    if (/^wss?:$/.test(url.protocol) && !url.hash) return url.href
+  } catch {}
 }

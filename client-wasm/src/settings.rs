@@ -1,10 +1,6 @@
 //! The options of a client, checked.
 
-use crate::{
-    errors,
-    frames::integer,
-    js::{self, Properties, Url},
-};
+use crate::{errors, frames::integer, js};
 use js_sys::Function;
 use std::ops::RangeInclusive;
 use tidings_client_core::{HistoryPage, NUMBERS, Options};
@@ -94,18 +90,9 @@ fn url(given: JsValue) -> Result<JsValue, JsValue> {
     } else {
         DEFAULT_PATH.into()
     };
-    if given.is_string()
-        && let Ok(url) = Url::new(&given, &page)
-    {
-        for [http, ws] in [["http:", "ws:"], ["https:", "wss:"]] {
-            if js::is(&url, "protocol", http) {
-                url.unchecked_ref::<Properties>().set(&"protocol".into(), &ws.into());
-            }
-        }
-        let scheme = js::is(&url, "protocol", "ws:") || js::is(&url, "protocol", "wss:");
-        if scheme && js::property(&url, "hash").is_falsy() {
-            return Ok(js::property(&url, "href"));
-        }
+    let address = if given.is_string() { js::address(&given, &page) } else { JsValue::UNDEFINED };
+    if address.is_string() {
+        return Ok(address);
     }
     Err(errors::invalid("url", "the address of a WebSocket, like wss://example.com/_broadcast"))
 }

@@ -7,7 +7,6 @@ use crate::{
 use js_sys::JsString;
 use tidings_client_core::SocketId;
 use wasm_bindgen::prelude::*;
-use web_sys::EventTarget;
 
 /// `WebSocket.OPEN`.
 const OPEN: f64 = 1.0;
@@ -22,13 +21,7 @@ impl Socket {
             Some(factory) => factory.call1(&JsValue::UNDEFINED, url)?.unchecked_into(),
             None => WebSocket::open(url)?,
         };
-        // The listener belongs to the socket and is collected with it, so that one without `removeEventListener`
-        // will do.
-        let listener = js::listener(&client.link.object, id.0, &client.frames.tags, &client.names);
-        for event in ["message", "close", "error"] {
-            let target: &EventTarget = socket.unchecked_ref();
-            target.add_event_listener_with_callback(event, &listener)?;
-        }
+        js::listen(&socket, &client.link.object, id.0, &client.frames.tags, &client.names)?;
         Ok(Self(socket))
     }
 

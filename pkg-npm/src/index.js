@@ -1,6 +1,6 @@
+import { singles, text } from './wasm.js'
 import { decode } from './decode.js'
 import { BroadcastChannel, BroadcastClient as Client, initSync } from './glue.js'
-import { singles, text } from './wasm.js'
 
 export { BroadcastChannel }
 

@@ -112,7 +112,7 @@ fn esbuild(workspace: &Workspace, build: &Path, format: &str, out: &Path) -> Res
         workspace
             .command(setup::npm_program(&workspace.package(), "esbuild"))
             .arg(build.join("index.js"))
-            .args(["--bundle", "--minify", "--target=es2022", "--log-level=warning"])
+            .args(["--bundle", "--minify", "--target=es2022", "--log-level=warning", "--drop:console"])
             .arg(format!("--format={format}"))
             .arg(format!("--outfile={}", out.display())),
     )

@@ -303,10 +303,9 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
         slot.wanted.then_some(&slot.channel)
     }
 
-    /// The offset at which a live channel became so, when it has one; `None` while it is not live.
-    pub(crate) fn attached(&self, id: ChannelId) -> Option<Option<u64>> {
-        let slot = self.wanted(id)?;
-        slot.is_live().then(|| slot.stream.as_ref().map(|stream| stream.attach))
+    /// The offset at which a live channel became so, when it has history.
+    pub(crate) fn attach(&self, id: ChannelId) -> Option<u64> {
+        Some(self.wanted(id)?.stream.as_ref()?.attach)
     }
 
     /// Prepares a probe.

@@ -4,12 +4,12 @@ use crate::{
     backoff,
     channels::{Answer, ChannelId, ChannelState, Channels, News, Probe, Step},
     effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason},
+    list,
     liveness::{LATE_MS, Liveness, PROBE_MS, Silence},
     options::Options,
     outbox::{Outbox, Weight},
     phase::{Due, Open, Phase, STABLE_MS, SocketId, State},
-    queue::Queue,
-    requests::{HistoryPage, Requests},
+    requests::{HistoryPage, Request, Requests},
 };
 use tidings_protocol::{CloseCode, Reaction, ServerFrame, VERSION, reason as refusal};
 
@@ -59,7 +59,7 @@ pub struct Core<C, T, V, P> {
     requests: Requests,
     /// Requests and publishes are numbered.
     last_number: u64,
-    effects: Queue<Effect<C, T, V, P>>,
+    effects: Vec<Effect<C, T, V, P>>,
     /// When the tick ends in which channels were left.
     settle: u64,
 }
@@ -79,7 +79,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             outbox: Outbox::new(),
             requests: Requests::new(),
             last_number: 0,
-            effects: Queue::new(),
+            effects: Vec::new(),
             settle: 0,
         }
     }
@@ -157,8 +157,8 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             }
             Phase::Open(open) if !open.stalled => self.outbox.push(self.last_number, now, frame),
             _ => {
-                let dropped = &mut drop_into(&mut self.effects);
-                self.outbox.hold(self.last_number, now, frame, &self.options, dropped);
+                self.outbox.push(self.last_number, now, frame);
+                self.hold();
             }
         }
     }
@@ -186,7 +186,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             open.stalled = true;
             open.liveness.probe(now);
         }
-        self.outbox.hold_all(&self.options, &mut drop_into(&mut self.effects));
+        self.hold();
     }
 
     /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
@@ -339,7 +339,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Effect<C, T, V, P>> {
-        if let Some(effect) = self.effects.pop() {
+        if let Some(effect) = list::remove(&mut self.effects, 0) {
             return Some(effect);
         }
         let mut flowing = false;
@@ -375,25 +375,23 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
     /// The next page of history that can be asked for.
     fn ask_for_page(&mut self) -> Option<Effect<C, T, V, P>> {
         let channels = &self.channels;
-        let (request, asked) = self.requests.ask(|request| {
-            let channel = channels.get(request.channel)?.clone();
-            let HistoryPage { limit, mut before, until_attach } = request.page;
-            if until_attach {
-                match channels.attached(request.channel)? {
-                    Some(offset) => before = Some(before.unwrap_or(u64::MAX).min(offset + 1)),
-                    None => return Some((request.number, None)),
-                }
+        let Request { number: request, channel: id, page, .. } = self.requests.ask(|request| {
+            if request.page.until_attach {
+                channels.state(request.channel) == Some(ChannelState::Subscribed)
+            } else {
+                channels.get(request.channel).is_some()
             }
-            let request = request.number;
-            Some((request, Some(Outgoing::History { channel, request, limit, before })))
         })?;
-        Some(match asked {
-            Some(frame) => Effect::Send(frame),
-            None => {
+        let channel = channels.get(id)?.clone();
+        let HistoryPage { limit, mut before, until_attach } = page;
+        if until_attach {
+            let Some(attach) = channels.attach(id) else {
                 self.requests.answered(request);
-                Effect::History { request, page: Err(reason::NO_HISTORY.into()) }
-            }
-        })
+                return Some(Effect::History { request, page: Err(reason::NO_HISTORY.into()) });
+            };
+            before = Some(before.unwrap_or(u64::MAX).min(attach + 1));
+        }
+        Some(Effect::Send(Outgoing::History { channel, request, limit, before }))
     }
 
     /// Gives up pages of history: of one channel or of all, and perhaps only those that wait for it to be live.
@@ -409,7 +407,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
 
     fn expire(&mut self, now: u64) {
         if let Some(limit) = now.checked_sub(self.options.outbox_max_age_ms) {
-            self.outbox.expire(limit, &mut drop_into(&mut self.effects));
+            self.outbox.give_up(limit, reason::EXPIRED, &mut drop_into(&mut self.effects));
         }
     }
 
@@ -597,7 +595,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             self.close();
             return;
         }
-        self.outbox.hold_all(&self.options, &mut drop_into(&mut self.effects));
+        self.hold();
         if !self.page.online {
             self.enter(Phase::Waiting { until: None });
         } else if draining {
@@ -634,17 +632,22 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.outbox.reclaim(self.is_acknowledged());
     }
 
+    /// What is published has to wait for a connection.
+    fn hold(&mut self) {
+        self.outbox.hold(&self.options, &mut drop_into(&mut self.effects));
+    }
+
     fn close(&mut self) {
         self.reclaim();
         self.enter(Phase::Closed);
         self.not_before = 0;
-        self.outbox.clear(&mut drop_into(&mut self.effects));
+        self.outbox.give_up(u64::MAX, reason::DISCONNECTED, &mut drop_into(&mut self.effects));
         self.give_up_pages(None, false, reason::DISCONNECTED.into());
     }
 }
 
 fn drop_into<C, T: From<&'static str>, V, P>(
-    effects: &mut Queue<Effect<C, T, V, P>>,
+    effects: &mut Vec<Effect<C, T, V, P>>,
 ) -> impl FnMut(P, &'static str) {
     move |frame, reason| effects.push(Effect::Dropped { frame, reason: reason.into() })
 }

@@ -11,12 +11,12 @@ mod channels;
 mod clock;
 mod core;
 mod effect;
+mod list;
 mod liveness;
 mod options;
 mod outbox;
 mod phase;
 mod position;
-mod queue;
 mod requests;
 
 pub use crate::core::Core;

@@ -1,7 +1,6 @@
 //! Publishes that wait: for a connection, or for their acknowledgement.
 
-use crate::{Options, effect::reason};
-use std::collections::VecDeque;
+use crate::{Options, effect::reason, list};
 
 /// How many publishes may be sent and unacknowledged at a time; further ones wait.
 pub const MAX_IN_FLIGHT: usize = 256;
@@ -34,58 +33,45 @@ impl<P> Entry<P> {
 /// The queue in front of the socket. While frames flow it is emptied as fast as the gateway acknowledges and has no
 /// bound. While they wait for a connection it holds so many frames and bytes as the options say, and the oldest makes
 /// room; a frame that is larger than the whole outbox is dropped itself.
-///
-/// Both queues are in the order of publishing, and what is in flight comes before what waits.
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {
-    waiting: VecDeque<Entry<P>>,
-    in_flight: Vec<Entry<P>>,
-    /// Of those that wait.
-    bytes: usize,
+    /// In the order of publishing. What is in flight comes first.
+    entries: Vec<Entry<P>>,
+    in_flight: usize,
 }
 
 impl<P: Clone + Weight> Outbox<P> {
     pub(crate) const fn new() -> Self {
-        Self { waiting: VecDeque::new(), in_flight: Vec::new(), bytes: 0 }
+        Self { entries: Vec::new(), in_flight: 0 }
     }
 
     /// Adds a frame that will be sent as soon as may be.
     pub(crate) fn push(&mut self, number: u64, now: u64, frame: P) {
-        self.waiting.push_back(Entry { number, since: now, bytes: 0, sent: false, frame });
+        self.entries.push(Entry { number, since: now, bytes: 0, sent: false, frame });
     }
 
     /// The next frame to send, with its number, when it may be sent. Without acknowledgements it is done with when the
     /// next one is asked for.
     pub(crate) fn send(&mut self, acknowledged: bool) -> Option<(u64, P)> {
         if !acknowledged {
-            self.in_flight.clear();
-        } else if self.in_flight.len() >= MAX_IN_FLIGHT {
+            self.reclaim(false);
+        } else if self.in_flight >= MAX_IN_FLIGHT {
             return None;
         }
-        let entry = self.pop()?;
-        let sent = (entry.number, entry.frame.clone());
-        self.in_flight.push(entry);
-        Some(sent)
+        let entry = self.entries.get(self.in_flight)?;
+        self.in_flight += 1;
+        Some((entry.number, entry.frame.clone()))
     }
 
     /// Puts the frame that could not be sent back to where it came from.
     pub(crate) fn put_back(&mut self) {
-        if let Some(entry) = self.in_flight.pop() {
-            self.waiting.push_front(entry);
-        }
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// The frame with this number was answered.
     pub(crate) fn answered(&mut self, number: u64) -> Option<P> {
-        let mut answered = None;
-        self.in_flight.retain(|entry| {
-            let other = entry.number != number;
-            if !other {
-                answered = Some(entry.frame.clone());
-            }
-            other
-        });
-        answered
+        let index = self.entries.iter().position(|entry| entry.number == number)?;
+        if index < self.in_flight { Some(self.take(index)?.frame) } else { None }
     }
 
     /// The connection is gone because of a frame that was too large: that was the largest one.
@@ -104,88 +90,71 @@ impl<P: Clone + Weight> Outbox<P> {
 
     /// The connection is gone, and what is in flight waits for another one, unless it needed no acknowledgement.
     pub(crate) fn reclaim(&mut self, acknowledged: bool) {
-        while let Some(mut entry) = self.in_flight.pop() {
-            if acknowledged {
-                entry.sent = true;
-                self.waiting.push_front(entry);
-            }
+        if !acknowledged {
+            while self.in_flight > 0 && self.take(0).is_some() {}
+        }
+        for entry in self.entries.iter_mut().take(std::mem::take(&mut self.in_flight)) {
+            entry.sent = true;
         }
     }
 
-    fn pop(&mut self) -> Option<Entry<P>> {
-        let mut entry = self.waiting.pop_front()?;
-        self.bytes -= std::mem::take(&mut entry.bytes);
+    fn take(&mut self, index: usize) -> Option<Entry<P>> {
+        let mut entry = list::remove(&mut self.entries, index)?;
+        if index < self.in_flight {
+            self.in_flight -= 1;
+            entry.sent = true;
+        }
         Some(entry)
     }
 
-    /// Adds a frame that has to wait for a connection.
-    pub(crate) fn hold(
-        &mut self,
-        number: u64,
-        now: u64,
-        frame: P,
-        options: &Options,
-        dropped: &mut impl FnMut(P, &'static str),
-    ) {
-        self.keep(Entry { number, since: now, bytes: 0, sent: false, frame }, options, dropped);
-    }
-
-    /// From here on every frame has to wait for a connection.
-    pub(crate) fn hold_all(&mut self, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
-        self.bytes = 0;
-        for entry in std::mem::take(&mut self.waiting) {
-            self.keep(entry, options, dropped);
+    /// From here on every frame that is not in flight has to wait for a connection.
+    pub(crate) fn hold(&mut self, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
+        let Options { outbox_limit, outbox_max_bytes, .. } = *options;
+        let (mut bytes, mut index) = (0, self.in_flight);
+        while let Some(entry) = self.entries.get_mut(index) {
+            if entry.bytes == 0 {
+                entry.bytes = entry.frame.bytes();
+            }
+            if entry.bytes <= outbox_max_bytes {
+                bytes += entry.bytes;
+                index += 1;
+            } else if let Some(entry) = self.take(index) {
+                entry.drop_into(reason::OUTBOX_FULL, dropped);
+            }
         }
-    }
-
-    fn keep(&mut self, mut entry: Entry<P>, options: &Options, dropped: &mut impl FnMut(P, &'static str)) {
-        entry.bytes = entry.frame.bytes();
-        if entry.bytes > options.outbox_max_bytes {
-            return entry.drop_into(reason::OUTBOX_FULL, dropped);
-        }
-        self.bytes += entry.bytes;
-        self.waiting.push_back(entry);
-        while (self.waiting.len() > options.outbox_limit || self.bytes > options.outbox_max_bytes)
-            && let Some(entry) = self.pop()
+        while (self.entries.len() - self.in_flight > outbox_limit || bytes > outbox_max_bytes)
+            && let Some(entry) = self.take(self.in_flight)
         {
+            bytes -= entry.bytes;
             entry.drop_into(reason::OUTBOX_FULL, dropped);
         }
     }
 
     /// When the oldest frame was published.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        Some(self.in_flight.first().or(self.waiting.front())?.since)
+        Some(self.entries.first()?.since)
     }
 
     /// Gives up what was published at `limit` or before.
-    pub(crate) fn expire(&mut self, limit: u64, dropped: &mut impl FnMut(P, &'static str)) {
-        self.in_flight.retain(|entry| {
-            let young = entry.since > limit;
-            if !young {
-                dropped(entry.frame.clone(), reason::UNACKNOWLEDGED);
-            }
-            young
-        });
-        while self.waiting.front().is_some_and(|entry| entry.since <= limit)
-            && let Some(entry) = self.pop()
+    pub(crate) fn give_up(
+        &mut self,
+        limit: u64,
+        reason: &'static str,
+        dropped: &mut impl FnMut(P, &'static str),
+    ) {
+        while self.oldest().is_some_and(|since| since <= limit)
+            && let Some(entry) = self.take(0)
         {
-            entry.drop_into(reason::EXPIRED, dropped);
+            entry.drop_into(reason, dropped);
         }
     }
 
     /// Gives up what was sent on an earlier connection: this one does not know it.
     pub(crate) fn give_up_sent(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
-        while self.waiting.front().is_some_and(|entry| entry.sent)
-            && let Some(entry) = self.pop()
+        while self.entries.first().is_some_and(|entry| entry.sent)
+            && let Some(entry) = self.take(0)
         {
-            dropped(entry.frame, reason::UNACKNOWLEDGED);
-        }
-    }
-
-    /// Gives up everything.
-    pub(crate) fn clear(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
-        while let Some(entry) = self.pop() {
-            entry.drop_into(reason::DISCONNECTED, dropped);
+            entry.drop_into(reason::UNACKNOWLEDGED, dropped);
         }
     }
 }
@@ -214,7 +183,8 @@ mod tests {
     fn held(options: &Options, sizes: &[usize]) -> (Vec<u32>, Vec<u32>) {
         let (mut outbox, mut dropped) = (Outbox::new(), Vec::new());
         for (number, &size) in (1..).zip(sizes) {
-            outbox.hold(0, 0, (number, size), options, &mut |(number, _), _| dropped.push(number));
+            outbox.push(0, 0, (number, size));
+            outbox.hold(options, &mut |(number, _), _| dropped.push(number));
         }
         (rest(&mut outbox), dropped)
     }
@@ -242,10 +212,9 @@ mod tests {
         for number in 1..=5 {
             outbox.push(0, 0, (number, 1));
         }
-        outbox.hold_all(&options, &mut |(number, _), _| dropped.push(number));
+        outbox.hold(&options, &mut |(number, _), _| dropped.push(number));
         assert_eq!(dropped, [1, 2, 3]);
         assert_eq!(rest(&mut outbox), [4, 5]);
-        assert_eq!(outbox.bytes, 0);
     }
 
     #[test]
@@ -269,7 +238,7 @@ mod tests {
         assert_eq!(outbox.answered(2), None);
         outbox.reclaim(true);
         assert_eq!((outbox.oldest(), outbox.answered(1)), (Some(1), None));
-        outbox.hold_all(&options(2, 9), &mut |(number, _), reason| dropped.push((number, reason)));
+        outbox.hold(&options(2, 9), &mut |(number, _), reason| dropped.push((number, reason)));
         assert_eq!(dropped, [(1, reason::UNACKNOWLEDGED)]);
         outbox.give_up_sent(&mut |(number, _), reason| dropped.push((number, reason)));
         assert_eq!(dropped[1..], [(3, reason::UNACKNOWLEDGED)]);
@@ -295,8 +264,8 @@ mod tests {
             outbox.push(number, number * 10, (number as u32, 1));
         }
         outbox.send(true);
-        outbox.expire(9, &mut |_, _| panic!("none is as old"));
-        outbox.expire(20, &mut |(number, _), reason| dropped.push((number, reason)));
+        outbox.give_up(9, reason::EXPIRED, &mut |_, _| panic!("none is as old"));
+        outbox.give_up(20, reason::EXPIRED, &mut |(number, _), reason| dropped.push((number, reason)));
         assert_eq!(dropped, [(1, reason::UNACKNOWLEDGED), (2, reason::EXPIRED)]);
         assert_eq!(outbox.oldest(), Some(30));
         assert_eq!(rest(&mut outbox), [3, 4]);

@@ -1,6 +1,6 @@
 //! Pages of history that were asked for.
 
-use crate::ChannelId;
+use crate::{ChannelId, list};
 
 /// How many are under way at a time.
 pub const MAX_REQUESTS: usize = 32;
@@ -16,7 +16,7 @@ pub struct HistoryPage {
     pub until_attach: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) number: u64,
     pub(crate) channel: ChannelId,
@@ -39,20 +39,22 @@ impl Requests {
 
     /// The answer to this one is there. False when none of that number was asked.
     pub(crate) fn answered(&mut self, number: u64) -> bool {
-        let before = self.0.len();
-        self.0.retain(|request| request.number != number || !request.asked);
-        self.0.len() < before
+        let mut found = false;
+        self.give_up(|request| request.number == number && request.asked, |_| found = true);
+        found
     }
 
     /// Gives up those that `which` picks.
-    pub(crate) fn give_up(&mut self, mut which: impl FnMut(&Request) -> bool, mut gone: impl FnMut(u64)) {
-        self.0.retain(|request| {
-            let keep = !which(request);
-            if !keep {
+    pub(crate) fn give_up(&mut self, which: impl Fn(&Request) -> bool, mut gone: impl FnMut(u64)) {
+        let mut index = 0;
+        while let Some(request) = self.0.get(index) {
+            if which(request) {
                 gone(request.number);
+                list::remove(&mut self.0, index);
+            } else {
+                index += 1;
             }
-            keep
-        });
+        }
     }
 
     /// There is another connection, or none: everything is to be asked again.
@@ -62,15 +64,11 @@ impl Requests {
         }
     }
 
-    /// The next one that may be asked, of those for which `ready` has something; it is asked from here on.
-    pub(crate) fn ask<R>(&mut self, mut ready: impl FnMut(&Request) -> Option<R>) -> Option<R> {
-        if self.0.iter().filter(|request| request.asked).count() >= MAX_REQUESTS {
-            return None;
-        }
-        self.0.iter_mut().filter(|request| !request.asked).find_map(|request| {
-            let found = ready(request)?;
-            request.asked = true;
-            Some(found)
-        })
+    /// The next one that may be asked, of those that are `ready`; it is asked from here on.
+    pub(crate) fn ask(&mut self, ready: impl Fn(&Request) -> bool) -> Option<Request> {
+        let under_way = self.0.iter().filter(|request| request.asked).count();
+        let next = self.0.iter_mut().find(|request| !request.asked && ready(request))?;
+        next.asked = under_way < MAX_REQUESTS;
+        next.asked.then_some(*next)
     }
 }
