@@ -76,15 +76,17 @@ impl<P: Clone + Weight> Outbox<P> {
 
     /// The connection is gone because of a frame that was too large: that was the largest one.
     pub(crate) fn give_up_largest(&mut self, dropped: &mut impl FnMut(P, &'static str)) {
-        let (mut largest, mut most) = (None, 0);
-        for (place, entry) in self.in_flight.iter().enumerate() {
+        let (mut largest, mut most) = (0, 0);
+        for (index, entry) in self.entries.iter().take(self.in_flight).enumerate() {
             let bytes = entry.frame.bytes();
             if bytes > most {
-                (largest, most) = (Some(place), bytes);
+                (largest, most) = (index, bytes);
             }
         }
-        if let Some(place) = largest {
-            dropped(self.in_flight.remove(place).frame, reason::TOO_LARGE);
+        if most > 0
+            && let Some(entry) = self.take(largest)
+        {
+            dropped(entry.frame, reason::TOO_LARGE);
         }
     }
 
