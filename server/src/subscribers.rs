@@ -7,7 +7,7 @@ use tidings_protocol::Why;
 /// One channel's subscribers. `K` names a connection.
 ///
 /// Events reach a worker through a queue, so that it may be behind its gateway's [`Tail`](crate::tail::Tail): who joins
-/// gets from the tail what lies up to [`position`](Self::position), and everything after it through the queue.
+/// gets from the tail what lies up to their position, and everything after it through the queue.
 #[derive(Debug)]
 pub struct Subscribers<K> {
     live: Slab<K>,
