@@ -12,6 +12,7 @@ use crate::{
     settings::Settings,
     socket::Socket,
 };
+use gloo_timers::callback::Timeout;
 use js_sys::{Date, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -48,17 +49,8 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Timer)>,
+    timer: Option<(u64, Timeout)>,
     page: Option<Page>,
-}
-
-/// A timer of JavaScript, cleared when it is dropped.
-struct Timer(JsValue);
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        js::clear_timeout(&self.0);
-    }
 }
 
 impl Inner {
@@ -73,7 +65,7 @@ impl Inner {
             (Some(deadline), Some((due, _))) if *due <= deadline => return,
             (Some(due), _) => {
                 let delay = due.saturating_sub(self.now()).min(i32::MAX as u64);
-                Some((due, Timer(js::set_timeout(&link.caller("fire"), delay as i32))))
+                Some((due, link.timer(delay as u32)))
             }
         };
     }

@@ -99,12 +99,6 @@ extern "C" {
     #[wasm_bindgen(method, structural)]
     pub(crate) fn reject(this: &Deferred, error: &JsValue);
 
-    #[wasm_bindgen(js_name = setTimeout)]
-    pub(crate) fn set_timeout(callback: &JsValue, delay_ms: i32) -> JsValue;
-
-    #[wasm_bindgen(js_name = clearTimeout)]
-    pub(crate) fn clear_timeout(timer: &JsValue);
-
     /// A function.
     pub(crate) type Callable;
 

@@ -7,6 +7,7 @@ use crate::{
     js,
     page::Page,
 };
+use gloo_timers::callback::Timeout;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -35,6 +36,16 @@ impl Anchor {
         self.held.take();
     }
 
+    /// A timer that tells the client, when somebody holds it.
+    pub(crate) fn timer(&self, delay_ms: u32) -> Timeout {
+        let held = self.held.clone();
+        Timeout::new(delay_ms, move || {
+            if let Some(client) = client(&held) {
+                client.fire();
+            }
+        })
+    }
+
     /// A function that calls a method of the link.
     pub(crate) fn caller(&self, method: &str) -> js_sys::Function {
         js::method(&self.object, method, &JsValue::UNDEFINED)
@@ -45,23 +56,20 @@ impl Anchor {
 #[wasm_bindgen(skip_typescript)]
 pub struct Link(Held);
 
+fn client(held: &Held) -> Option<Rc<Client>> {
+    let client = held.take();
+    held.set(client.clone());
+    client
+}
+
 impl Link {
     fn client(&self) -> Option<Rc<Client>> {
-        let client = self.0.take();
-        self.0.set(client.clone());
-        client
+        client(&self.0)
     }
 }
 
 #[wasm_bindgen]
 impl Link {
-    /// The timer fired.
-    pub fn fire(&self) {
-        if let Some(client) = self.client() {
-            client.fire();
-        }
-    }
-
     /// The page has changed.
     pub fn page(&self, _: &JsValue, event: &JsValue) {
         if let Some(change) = Page::change(event)

@@ -1,13 +1,11 @@
 //! From `client-wasm/` to glue code and optimized wasm.
 
 use std::{
-    collections::HashSet,
     env, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
-use walrus::{ElementItems, Function, FunctionId, Module};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
@@ -73,11 +71,10 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
             .out_name("glue")
             .web(true)?
             .typescript(false)
-            .remove_name_section(false)
+            .remove_name_section(true)
             .remove_producers_section(true)
             .omit_default_module_path(true)
-            .generate(out)?;
-        forget_descriptions(&out.join("glue_bg.wasm"))
+            .generate(out)
     })?;
     step("optimizing the wasm (wasm-opt -Oz)", || {
         let optimized = out.join("optimized.wasm");
@@ -93,32 +90,4 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
         fs::write(&glue, Names::read(&names)?.shorten(&fs::read_to_string(&glue)?)?)?;
         fs::read(&optimized).with_context(|| format!("reading {}", optimized.display()))
     })
-}
-
-/// js-sys describes to wasm-bindgen how each of its functions is called, the unused ones too, and the descriptions
-/// leave functions in the table that nothing can call. One that is needed takes their places, so that they are dropped.
-fn forget_descriptions(wasm: &Path) -> Result<()> {
-    const DESCRIBED: [&str; 3] =
-        ["wasm_bindgen::convert::closures::", "js_sys::futures::", "__wbindgen_skip_interpret_calls"];
-    let mut module = Module::from_file(wasm)?;
-    let described: HashSet<FunctionId> = module
-        .funcs
-        .iter()
-        .filter(|function| {
-            let name = function.name.as_deref().unwrap_or_default();
-            DESCRIBED.iter().any(|start| name.starts_with(start))
-        })
-        .map(Function::id)
-        .collect();
-    for element in module.elements.iter_mut() {
-        if let ElementItems::Functions(functions) = &mut element.items
-            && let Some(&needed) = functions.iter().find(|function| !described.contains(function))
-        {
-            functions
-                .iter_mut()
-                .filter(|function| described.contains(function))
-                .for_each(|place| *place = needed);
-        }
-    }
-    module.emit_wasm_file(wasm)
 }
