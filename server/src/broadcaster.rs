@@ -63,8 +63,47 @@ pub trait Broadcaster: Send + Sync + 'static {
         range: Range,
     ) -> BoxFuture<'a, Result<Option<Page>, BroadcastError>>;
 
+    /// Why the backplane cannot be used at this moment, in words; `None` when it can, which is the default.
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
+
     /// Ends every subscription and lets go of the backplane. Later calls fail with [`BroadcastError::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+impl<B: Broadcaster + ?Sized> Broadcaster for Arc<B> {
+    fn publish<'a>(
+        &'a self,
+        channel: &'a str,
+        event: Event,
+    ) -> BoxFuture<'a, Result<Published, BroadcastError>> {
+        (**self).publish(channel, event)
+    }
+
+    fn subscribe(
+        &self,
+        channel: Arc<str>,
+        sink: Sink,
+    ) -> BoxFuture<'_, Result<Subscription, BroadcastError>> {
+        (**self).subscribe(channel, sink)
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a str,
+        range: Range,
+    ) -> BoxFuture<'a, Result<Option<Page>, BroadcastError>> {
+        (**self).history(channel, range)
+    }
+
+    fn unavailable(&self) -> Option<String> {
+        (**self).unavailable()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        (**self).close()
+    }
 }
 
 /// Keeps a subscription alive; dropping it unsubscribes. After the drop the sink may still be in the middle of

@@ -11,9 +11,12 @@
 mod api;
 mod auth;
 mod backlog;
+mod backplane;
 mod broadcaster;
 mod config;
 mod connection;
+#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+mod envelope;
 mod error;
 mod event;
 mod gateway;
@@ -22,13 +25,15 @@ mod handshake;
 mod history;
 mod hub;
 mod job;
+#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+mod listeners;
 mod mailbox;
 mod memory;
 mod origin;
 mod outbox;
 mod peeked;
+mod probes;
 mod problem;
-
 mod server;
 pub mod session;
 mod socket;
@@ -43,6 +48,7 @@ mod wire;
 mod worker;
 
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
+pub use backplane::Backplane;
 pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};
 pub use config::{Config, Limits};
 pub use error::{BoxError, BroadcastError};

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tidings_server::{
-    BroadcastError, Config, Gateway, Histories, History, MemoryBroadcaster, Server,
+    Backplane, BroadcastError, Config, Gateway, Histories, History, Server,
     protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, Pattern, Rules},
 };
 use tracing_subscriber::EnvFilter;
@@ -60,6 +60,10 @@ struct Serve {
     /// clients publish nothing.
     #[arg(long, value_name = "PATTERN")]
     allow_client_publish: Vec<Pattern>,
+
+    /// What carries events between gateways: `memory` for one gateway alone.
+    #[arg(long, value_name = "URL", default_value = "memory")]
+    backplane: Backplane,
 
     /// How much of the channels of a pattern is kept for clients that come back: a number of events, and for how many
     /// seconds. May be repeated; the pattern that fits best counts. `ticker.*=0` keeps nothing [default: *=256,300]
@@ -131,7 +135,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let gateway = gateway(&options)?;
+    let gateway = gateway(&options).await?;
     let address = options.bind;
     let mut server =
         Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;
@@ -142,6 +146,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     announce(&options, server.address()?);
     let static_dir = options.static_dir;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {
+        config.configure(gateway.probes());
         config.configure(gateway.local_api());
         if let Some(dir) = &static_dir {
             config.service(actix_files::Files::new("/", dir).index_file("index.html"));
@@ -152,7 +157,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
+async fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
     let mut config = Config::default();
     config.path.clone_from(&options.path);
     config.ping_interval = Duration::from_millis(options.ping_interval_ms);
@@ -168,7 +173,7 @@ fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
         open.insert(pattern.clone(), ());
     }
     let open = Arc::new(open);
-    Gateway::builder(MemoryBroadcaster::new(histories))
+    Gateway::builder(options.backplane.connect(histories).await?)
         .config(config)
         .allow_client_publish(move |context| {
             let allowed = open.get(&context.channel).is_some();

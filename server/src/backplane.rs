@@ -1,0 +1,51 @@
+//! Which backplane, from one line of settings.
+
+use crate::{BroadcastError, Broadcaster, Histories, MemoryBroadcaster};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// Which backplane, and where: `memory`, `postgres://…`, `redis://…` or `nats://…`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Backplane {
+    /// Within this process.
+    Memory,
+}
+
+impl FromStr for Backplane {
+    type Err = BroadcastError;
+
+    fn from_str(text: &str) -> Result<Self, BroadcastError> {
+        match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
+            "memory" => Ok(Self::Memory),
+            scheme => Err(BroadcastError::Config(format!(
+                "no backplane {scheme:?}: allowed is {}",
+                Self::allowed().join(", ")
+            ))),
+        }
+    }
+}
+
+/// Without user and password.
+impl fmt::Debug for Backplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+impl Backplane {
+    /// What this build allows.
+    fn allowed() -> Vec<&'static str> {
+        vec!["memory"]
+    }
+
+    /// Connects to it; `histories` says how much is kept of each channel.
+    ///
+    /// # Errors
+    /// [`BroadcastError::Config`] names what is wrong: the address, the rights, the version.
+    pub async fn connect(&self, histories: Histories) -> Result<Arc<dyn Broadcaster>, BroadcastError> {
+        match self {
+            Self::Memory => Ok(Arc::new(MemoryBroadcaster::new(histories))),
+        }
+    }
+}

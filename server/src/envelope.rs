@@ -1,0 +1,95 @@
+//! An event as it travels between processes: `{"id": …, "event": …, "data": …}`, which other programs can write too.
+
+use crate::{Event, RawJson};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use tidings_protocol::is_valid_event;
+use ulid::Ulid;
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    /// A ULID, a UUID or any other text; without it the event gets an id where it is read.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+pub(crate) fn encode(event: &Event, id: Ulid) -> String {
+    let data = serde_json::from_str(event.data().as_str()).expect("an event's data is JSON");
+    let envelope = Envelope { id: Some(id.to_string().into()), event: event.name().into(), data: Some(data) };
+    serde_json::to_string(&envelope).expect("text and JSON are JSON")
+}
+
+/// The event and its id, or what is wrong with it.
+pub(crate) fn decode(json: &[u8]) -> Result<(Event, Ulid), String> {
+    let envelope: Envelope<'_> = serde_json::from_slice(json)
+        .map_err(|error| format!("no event: {error}; wanted is {{\"id\": …, \"event\": …, \"data\": …}}"))?;
+    if !is_valid_event(&envelope.event) {
+        return Err(format!(
+            "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
+            envelope.event
+        ));
+    }
+    let id = envelope.id.as_deref().map_or_else(Ulid::generate, event_id);
+    let data = RawJson::trusted(envelope.data.map_or("null", RawValue::get));
+    Ok((Event::new(envelope.event.as_ref(), data), id))
+}
+
+/// The id that another program has given to an event: the same one on every node.
+pub(crate) fn event_id(text: &str) -> Ulid {
+    if let Ok(id) = Ulid::from_string(text) {
+        return id;
+    }
+    let hex: String = text.chars().filter(|c| *c != '-').collect();
+    if let (32, Ok(uuid)) = (hex.len(), u128::from_str_radix(&hex, 16)) {
+        return uuid.into();
+    }
+    // FNV-1a of 128 bits: any spread will do that is the same everywhere.
+    let mix = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul((1 << 88) + 0x13b);
+    text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (event, id) = (Event::new("order.\"paid\"", json!({"ß": [1, null]})), Ulid::generate());
+        assert_eq!(decode(encode(&event, id).as_bytes()), Ok((event, id)));
+    }
+
+    #[test]
+    fn other_programs_may_leave_out_id_and_data() {
+        let (event, _) = decode(br#" {"event": "e\u0031", "more": 1} "#).expect("an event");
+        assert_eq!((event.name(), event.data().as_str()), ("e1", "null"));
+    }
+
+    #[test]
+    fn what_is_no_event_is_named() {
+        for (json, wanted) in [
+            ("{\"data\":1}", "missing field `event`"),
+            ("{\"event\":\"\"}", "invalid event \"\""),
+            ("hello", "wanted is"),
+            ("{\"event\":\"a\\u0007\"}", "invalid event"),
+        ] {
+            let problem = decode(json.as_bytes()).expect_err("no event");
+            assert!(problem.contains(wanted), "{problem}");
+        }
+    }
+
+    #[test]
+    fn ids_of_other_programs_are_the_same_everywhere() {
+        let ulid = Ulid::generate();
+        assert_eq!(event_id(&ulid.to_string()), ulid);
+        let uuid = event_id("0190a0b1-c2d3-7e4f-8a9b-0c1d2e3f4a5b");
+        assert_eq!(u128::from(uuid), 0x0190_a0b1_c2d3_7e4f_8a9b_0c1d_2e3f_4a5b);
+        assert_eq!(event_id("order-1"), event_id("order-1"));
+        assert_ne!(event_id("order-1"), event_id("order-2"));
+    }
+}

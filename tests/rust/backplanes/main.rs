@@ -1,0 +1,6 @@
+//! Every backplane keeps the promises of [`Broadcaster`](tidings_server::Broadcaster): one suite over all of them, each
+//! with its real server.
+
+mod conformance;
+mod memory;
+mod node;
