@@ -13,7 +13,7 @@ mod auth;
 mod backlog;
 mod broadcaster;
 mod config;
-mod connection;
+mod connections;
 mod error;
 mod event;
 mod gateway;
