@@ -20,6 +20,12 @@ use crate::{
 /// How long deliveries may stand still before the measurement ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often something is published that comes at a rate.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How long to wait for deliveries at most before the clock is looked at.
+const LONG_WAIT: Duration = Duration::from_millis(50);
+
 /// How many bytes the publisher has waiting at most before it writes.
 const BATCH: usize = 64 * 1024;
 
@@ -61,6 +67,7 @@ struct Run<'a> {
     server: Process,
     subscribers: Vec<Subscriber>,
     tally: Tally,
+    started: Instant,
     published: u64,
     /// What the publisher's socket has not taken yet.
     pending: Vec<u8>,
@@ -85,6 +92,7 @@ impl<'a> Run<'a> {
             server: Process::new(options.target.pid),
             subscribers,
             tally: Tally::default(),
+            started: Instant::now(),
             published: 0,
             pending: Vec::new(),
             closed: 0,
@@ -112,7 +120,7 @@ impl<'a> Run<'a> {
                 _ => {}
             }
             self.publish()?;
-            self.swarm.wait(&mut events, Duration::from_millis(50))?;
+            self.swarm.wait(&mut events, if self.options.rate.is_some() { TICK } else { LONG_WAIT })?;
             let before = self.tally.delivered;
             for event in events.iter().filter(|event| event.is_readable()) {
                 self.read(event.token().0)?;
@@ -130,11 +138,15 @@ impl<'a> Run<'a> {
         Ok(report)
     }
 
-    /// Publishes as long as fewer events than the window's are on their way.
+    /// Publishes as long as fewer events than the window's are on their way, and the rate allows.
     fn publish(&mut self) -> Result<()> {
         let channels = self.options.target.channels as u64;
         let done = self.tally.delivered * channels / self.subscribers.len() as u64;
-        while self.published < done + self.options.window && self.pending.len() < BATCH {
+        let due = self.options.rate.map_or(u64::MAX, |rate| {
+            (self.started.elapsed().as_secs_f64() * f64::from(rate)) as u64
+        });
+        let most = due.min(done + self.options.window);
+        while self.published < most && self.pending.len() < BATCH {
             let channel = (self.published % channels) as usize;
             let data = data(self.options.payload, self.published);
             self.swarm.dialect.publish(channel, &data, &mut self.pending);

@@ -51,6 +51,9 @@ struct Target {
     /// Where it listens; loopback only
     #[arg(long)]
     address: SocketAddr,
+    /// Where the publisher connects, when that is another server of the same backplane
+    #[arg(long)]
+    publish_to: Option<SocketAddr>,
     /// The server's process
     #[arg(long)]
     pid: u32,
@@ -72,6 +75,9 @@ struct FanOut {
     /// How many events are published and not yet delivered at any time
     #[arg(long, default_value_t = 1)]
     window: u64,
+    /// Publish so many events per second, whatever has been delivered; the window is then only a bound
+    #[arg(long)]
+    rate: Option<u32>,
     /// Seconds before the measurement
     #[arg(long, default_value_t = 1.0)]
     warmup: f64,
@@ -114,7 +120,9 @@ fn run(command: Command) -> Result<Report> {
 
 /// Connects and subscribes. What that took is in the report.
 fn connect(target: &Target, stalled: bool) -> Result<(Swarm, Report)> {
-    ensure!(target.address.ip().is_loopback(), "only loopback: {} is not", target.address);
+    for address in [Some(target.address), target.publish_to].into_iter().flatten() {
+        ensure!(address.ip().is_loopback(), "only loopback: {address} is not");
+    }
     ensure!(target.channels > 0 && target.subscribers >= target.channels, "a channel needs a subscriber");
     let server = Process::new(target.pid);
     let (cpu, memory) = (server.cpu()?, server.memory_kb()?);
@@ -136,6 +144,7 @@ fn connect(target: &Target, stalled: bool) -> Result<(Swarm, Report)> {
 fn fan_out(options: &FanOut) -> Result<Report> {
     ensure!((64..=32_768).contains(&options.payload), "--payload is from 64 to 32768 bytes");
     ensure!(options.window > 0, "--window is at least 1");
+    ensure!(options.rate != Some(0), "--rate is at least 1");
     ensure!(options.seconds > 0.0 && options.seconds <= 600.0, "--seconds is more than 0, and 600 at most");
     ensure!((0.0..=60.0).contains(&options.warmup), "--warmup is from 0 to 60");
     let (swarm, mut report) = connect(&options.target, options.stalled)?;

@@ -148,7 +148,11 @@ impl Swarm {
             publisher if publisher == self.subscribers => Role::Publisher,
             subscriber => Role::Subscriber(subscriber % target.channels),
         };
-        let mut socket = TcpStream::connect(target.address).context("connecting")?;
+        let address = match role {
+            Role::Publisher => target.publish_to.unwrap_or(target.address),
+            Role::Subscriber(_) => target.address,
+        };
+        let mut socket = TcpStream::connect(address).context("connecting")?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut socket, Token(index), interest)?;
         self.clients.push(Client { socket, role, stage: Stage::Connecting, buffer: Vec::new() });
