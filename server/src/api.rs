@@ -12,7 +12,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
-use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_PAGE, ServerFrame};
+use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_PAGE};
 
 /// The largest body of a publish, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -52,14 +52,6 @@ struct Past<'a> {
     epoch: &'a str,
     offset: u64,
     events: &'a RawValue,
-}
-
-#[derive(Serialize)]
-struct PastEvent<'a> {
-    event: &'a str,
-    data: &'a RawValue,
-    id: &'a str,
-    offset: u64,
 }
 
 impl Gateway {
@@ -144,22 +136,14 @@ async fn history(gateway: &Gateway, request: &HttpRequest) -> Result<HttpRespons
         gateway.history(&channel, before, limit as usize).await.map_err(failed)?.ok_or_else(|| {
             problem(StatusCode::NOT_FOUND, &format!("channel {channel:?} keeps no history"))
         })?;
-    let events = page.to_json_with(gateway.shared.config.limits.resume_bytes(), past_event);
+    let events =
+        page.to_json_with(gateway.shared.config.limits.resume_bytes(), ["event", "data", "id", "offset"]);
     Ok(HttpResponse::Ok().json(Past {
         channel: &channel,
         epoch: &page.end.epoch,
         offset: page.end.offset,
         events: serde_json::from_str(&events).expect("a page is JSON"),
     }))
-}
-
-fn past_event(frame: ServerFrame<&str, &str>) -> String {
-    let ServerFrame::Msg { event, data, id, offset, .. } = frame else {
-        unreachable!("an event's frame is a msg")
-    };
-    let data = serde_json::from_str(data).expect("an event's data is JSON");
-    let offset = offset.unwrap_or_default();
-    serde_json::to_string(&PastEvent { event, data, id, offset }).expect("text and numbers are JSON")
 }
 
 /// A number of the query.

@@ -1,7 +1,10 @@
 //! A channel's past: how much of it is kept, and how it is read.
 
 use crate::{BroadcastError, Delivery, Position};
-use serde::Serialize;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error, SerializeMap},
+};
 use serde_json::value::RawValue;
 use std::time::Duration;
 use tidings_protocol::{Pattern, Rules, ServerFrame};
@@ -106,31 +109,46 @@ pub struct Page {
     pub more: bool,
 }
 
-/// An event of the past, as the wire has it.
-#[derive(Serialize)]
-struct Entry<'a> {
-    e: &'a str,
-    d: &'a RawValue,
-    i: &'a str,
-    o: u64,
+/// An event of the past under keys of one's own: of its name, its data, its id and its offset.
+struct Entry<'a, 'b> {
+    keys: EntryKeys,
+    frame: ServerFrame<&'a str, &'b str>,
+}
+
+pub(crate) type EntryKeys = [&'static str; 4];
+
+/// As the wire has it.
+const WIRE: EntryKeys = ["e", "d", "i", "o"];
+
+impl Serialize for Entry<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ServerFrame::Msg { event, data, id, offset, .. } = self.frame else {
+            unreachable!("an event's frame is a msg")
+        };
+        let data: &RawValue = serde_json::from_str(data).map_err(S::Error::custom)?;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry(self.keys[0], event)?;
+        map.serialize_entry(self.keys[1], data)?;
+        map.serialize_entry(self.keys[2], id)?;
+        map.serialize_entry(self.keys[3], &offset.unwrap_or_default())?;
+        map.end()
+    }
 }
 
 impl Page {
     /// The events as a JSON array, the last ones of them that fit in `limit` bytes, and at least one.
     pub(crate) fn to_json(&self, limit: usize) -> String {
-        self.to_json_with(limit, entry)
+        self.to_json_with(limit, WIRE)
     }
 
-    /// The same, with `entry` to write an event.
-    pub(crate) fn to_json_with(
-        &self,
-        limit: usize,
-        entry: impl Fn(ServerFrame<&str, &str>) -> String,
-    ) -> String {
+    /// The same with other keys.
+    pub(crate) fn to_json_with(&self, limit: usize, keys: EntryKeys) -> String {
         let mut entries: Vec<String> = Vec::with_capacity(self.events.len());
         let mut bytes = 2;
         for event in self.events.iter().rev() {
-            let entry = event.frame(&entry);
+            let entry = event.frame(|frame| {
+                serde_json::to_string(&Entry { keys, frame }).expect("an event's data is JSON")
+            });
             bytes += entry.len() + 1;
             if bytes > limit && !entries.is_empty() {
                 break;
@@ -140,13 +158,4 @@ impl Page {
         entries.reverse();
         format!("[{}]", entries.join(","))
     }
-}
-
-fn entry(frame: ServerFrame<&str, &str>) -> String {
-    let ServerFrame::Msg { event: e, data, id: i, offset, .. } = frame else {
-        unreachable!("an event's frame is a msg")
-    };
-    let d = serde_json::from_str(data).expect("an event's data is JSON");
-    serde_json::to_string(&Entry { e, d, i, o: offset.unwrap_or_default() })
-        .expect("text and numbers are JSON")
 }
