@@ -144,23 +144,34 @@ impl Link {
             ))
         };
         let channel: Arc<str> = format!("tidings.start.{}", Ulid::generate()).into();
-        let event = || Event::new("start", serde_json::Value::Null);
-        let history = History { events: 1, age: Duration::from_secs(1), bytes: 1_000 };
-        self.subscribe("SUBSCRIBE", &[channel.clone()]).await.map_err(wrong)?;
-        self.subscribe("UNSUBSCRIBE", &[channel.clone()]).await.map_err(wrong)?;
-        for _ in 0..2 {
-            self.publish(&channel, event(), history).await.map_err(wrong)?;
-        }
-        self.publish(&channel, event().with_key("start"), history).await.map_err(wrong)?;
-        self.publish(&channel, event().with_key("live"), History::OFF).await.map_err(wrong)?;
-        self.publish(&channel, event(), History::OFF).await.map_err(wrong)?;
-        for range in [Range::After { offset: 0, limit: 1 }, Range::Before { offset: None, limit: 1 }] {
-            self.read(&channel, range, history).await.map_err(wrong)?;
-        }
-        self.renew(&channel, "none", history).await.map_err(wrong)?;
         let names = &self.options.names;
-        let keys = [names.meta(&channel), names.stream(&channel), names.said(&channel, "start")];
-        self.call(cmd("DEL").arg(&keys).arg(names.said(&channel, "live"))).await.map_err(wrong)?;
+        let (meta, stream) = (names.meta(&channel), names.stream(&channel));
+        let (said, subject) = (names.said(&channel, "start"), names.subject(&channel));
+        self.subscribe("SUBSCRIBE", std::slice::from_ref(&channel)).await.map_err(wrong)?;
+        self.subscribe("UNSUBSCRIBE", std::slice::from_ref(&channel)).await.map_err(wrong)?;
+        // From within a script, Redis would not say which command it is.
+        for command in [
+            &["PUBLISH", &subject, ""][..],
+            &["TIME"],
+            &["SET", &said, "", "EX", "1"],
+            &["GET", &said],
+            &["HSET", &meta, "epoch", "start"],
+            &["HMGET", &meta, "epoch"],
+            &["PEXPIRE", &meta, "1000"],
+            &["XADD", &stream, "1-1", "event", ""],
+            &["XLEN", &stream],
+            &["XRANGE", &stream, "-", "+", "COUNT", "1"],
+            &["XREVRANGE", &stream, "+", "-", "COUNT", "1"],
+            &["XDEL", &stream, "1-1"],
+            &["DEL", &said, &meta, &stream],
+        ] {
+            self.call(cmd(command[0]).arg(&command[1..])).await.map_err(wrong)?;
+        }
+        let history = History { events: 1, age: Duration::from_secs(1), bytes: 1_000 };
+        let event = Event::new("start", serde_json::Value::Null).with_key("start");
+        self.publish(&channel, event, history).await.map_err(wrong)?;
+        self.read(&channel, Range::After { offset: 0, limit: 1 }, history).await.map_err(wrong)?;
+        self.call(cmd("DEL").arg(&[said, meta, stream])).await.map_err(wrong)?;
         Ok(())
     }
 
@@ -178,11 +189,10 @@ impl Link {
         let Some(answer) = answer else { return Err(self.loss.error()) };
         answer.and_then(Value::extract_error).map_err(|error| {
             let text = error.to_string();
-            let not_it = ["NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN", "NOAUTH"];
-            if error.is_io_error()
-                || error.is_unrecoverable_error()
-                || not_it.iter().any(|code| text.contains(code))
-            {
+            // What a script runs into is only in the text.
+            let is = |code| error.code() == Some(code) || text.contains(code);
+            let elsewhere = ["NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN", "NOAUTH"].into_iter().any(is);
+            if error.is_io_error() || error.is_unrecoverable_error() || elsewhere {
                 self.loss.set(text);
                 return self.loss.error();
             }
@@ -317,6 +327,7 @@ fn refusal(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::RESP3NotSupported => "it does not speak RESP3: wanted is Redis 6.2 or later".to_owned(),
         ErrorKind::AuthenticationFailed => format!("the user or the password is wrong: {error}"),
+        _ if error.code() == Some("NOAUTH") => "it wants a password".to_owned(),
         _ => format!("no connection: {error}"),
     }
 }

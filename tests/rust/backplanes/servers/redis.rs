@@ -17,6 +17,8 @@ use std::{
 pub(crate) struct Redis {
     port: u16,
     folder: PathBuf,
+    /// With what it listens on this port.
+    listens: &'static str,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -24,6 +26,19 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps nothing on disk, unless `arguments` say otherwise, and waits until it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at("--port", arguments)
+    }
+
+    pub(crate) fn start_with_tls(arguments: &[&str]) -> Self {
+        Self::start_at("--tls-port", &[&["--port", "0"], arguments].concat())
+    }
+
+    /// A Sentinel, which watches nobody.
+    pub(crate) fn start_sentinel() -> Self {
+        Self::start_at("sentinel", &["--sentinel"])
+    }
+
+    fn start_at(listens: &'static str, arguments: &[&str]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
@@ -32,7 +47,7 @@ impl Redis {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut redis = Self { port, folder, arguments, process: None };
+        let mut redis = Self { port, folder, listens, arguments, process: None };
         redis.start_again();
         redis
     }
@@ -47,9 +62,16 @@ impl Redis {
 
     /// Starts it after [`kill`](Self::kill), with what it has on disk.
     pub(crate) fn start_again(&mut self) {
-        let process = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(["--enable-debug-command", "yes"])
+        let mut command = Command::new("redis-server");
+        let port = self.port.to_string();
+        if self.listens == "sentinel" {
+            // It keeps what it learns in its file.
+            fs::write(self.folder.join("sentinel.conf"), "").expect("a file");
+            command.args(["sentinel.conf", "--port", &port, "--bind", "127.0.0.1"]);
+        } else {
+            command.args([self.listens, &port, "--bind", "127.0.0.1", "--save", ""]);
+        }
+        let process = command
             .args(&self.arguments)
             .current_dir(&self.folder)
             .stdout(Stdio::null())
