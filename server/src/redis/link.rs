@@ -200,6 +200,10 @@ impl Link {
         })
     }
 
+    pub(super) fn alive(&self) -> Result<(), LinkError> {
+        if self.loss.token.is_cancelled() { Err(self.loss.error()) } else { Ok(()) }
+    }
+
     /// Waits until the link is lost, and says why.
     pub(super) async fn lost(&self) -> String {
         self.loss.token.cancelled().await;

@@ -93,18 +93,13 @@ impl Node {
 
     fn link(&self) -> Result<Arc<Link>, LinkError> {
         match &*self.state.lock() {
-            State::Up(link) => Ok(link.clone()),
+            State::Up(link) => link.alive().map(|()| link.clone()),
             State::Down(why) => Err(LinkError::Lost(why.clone())),
         }
     }
 
     pub(super) fn unavailable(&self) -> Option<String> {
-        match &*self.state.lock() {
-            State::Up(_) => None,
-            State::Down(why) => {
-                Some(format!("the link to Redis at {} is down: {why}", self.options().address))
-            }
-        }
+        self.link().err().map(|error| error.to_string())
     }
 
     /// Awaits nothing before the event is on its way: that keeps the order of publishes.

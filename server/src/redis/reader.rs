@@ -89,7 +89,7 @@ impl Reader {
                 match arrived {
                     Ok(delivery) => self.arrived(generation, link, delivery),
                     Err(problem) => {
-                        warn!(channel, problem, "a message on Redis is no event, and was skipped")
+                        warn!(channel, problem, "a message on Redis is no event, and was skipped");
                     }
                 }
             }
