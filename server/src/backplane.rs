@@ -8,6 +8,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 pub enum Backplane {
     /// Within this process.
     Memory,
+    /// Redis or Valkey.
+    #[cfg(feature = "redis")]
+    Redis(crate::redis::RedisOptions),
 }
 
 impl FromStr for Backplane {
@@ -16,6 +19,10 @@ impl FromStr for Backplane {
     fn from_str(text: &str) -> Result<Self, BroadcastError> {
         match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
             "memory" => Ok(Self::Memory),
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "valkey" | "valkeys" => {
+                crate::redis::RedisOptions::from_url(text).map(Self::Redis)
+            }
             scheme => Err(BroadcastError::Config(format!(
                 "no backplane {scheme:?}: allowed is {}",
                 Self::allowed().join(", ")
@@ -29,6 +36,8 @@ impl fmt::Debug for Backplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
+            #[cfg(feature = "redis")]
+            Self::Redis(options) => options.fmt(f),
         }
     }
 }
@@ -36,7 +45,11 @@ impl fmt::Debug for Backplane {
 impl Backplane {
     /// What this build allows.
     fn allowed() -> Vec<&'static str> {
-        vec!["memory"]
+        vec![
+            "memory",
+            #[cfg(feature = "redis")]
+            "redis",
+        ]
     }
 
     /// Connects to it; `histories` says how much is kept of each channel.
@@ -46,6 +59,10 @@ impl Backplane {
     pub async fn connect(&self, histories: Histories) -> Result<Arc<dyn Broadcaster>, BroadcastError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryBroadcaster::new(histories))),
+            #[cfg(feature = "redis")]
+            Self::Redis(options) => {
+                Ok(Arc::new(crate::redis::RedisBroadcaster::connect(options.clone(), histories).await?))
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ mod outbox;
 mod peeked;
 mod probes;
 mod problem;
+#[cfg(feature = "redis")]
+mod redis;
 mod server;
 pub mod session;
 mod socket;
@@ -47,6 +49,8 @@ mod upstream;
 mod wire;
 mod worker;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBroadcaster, RedisOptions};
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
 pub use backplane::Backplane;
 pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use std::{collections::HashMap, mem, sync::Arc};
 use tidings_protocol::Why;
+use ulid::Ulid;
 
 /// The channels that have sinks in this process, and how far each has come. A driver hands every event here as it
 /// arrives; what a sink is told is one unbroken stream, or a gap. The sinks run under one lock: that makes the order of
@@ -34,6 +35,8 @@ pub(crate) enum Arrival {
 struct Channel {
     sinks: Slab<Sink>,
     state: State,
+    /// The id of the last event with a place, where it is known.
+    last: Option<Ulid>,
 }
 
 enum State {
@@ -65,6 +68,7 @@ impl Channel {
                 Some(end) if end.offset >= place.position.offset => return Arrival::Idle,
                 _ => *end = Some(place.position.clone()),
             }
+            self.last = Some(delivery.id);
         }
         self.tell(&Notice::Event(delivery));
         Arrival::Taken
@@ -76,9 +80,11 @@ impl Listeners {
     pub(crate) fn add(&self, channel: &Arc<str>, sink: Sink) -> (Key, bool) {
         let mut channels = self.channels.lock();
         let first = !channels.contains_key(channel);
-        let entry = channels
-            .entry(channel.clone())
-            .or_insert_with(|| Channel { sinks: Slab::new(), state: State::Starting(Vec::new()) });
+        let entry = channels.entry(channel.clone()).or_insert_with(|| Channel {
+            sinks: Slab::new(),
+            state: State::Starting(Vec::new()),
+            last: None,
+        });
         (Key(entry.sinks.insert(sink)), first)
     }
 
@@ -121,6 +127,7 @@ impl Listeners {
     pub(crate) fn gap(&self, channel: &str, position: Position, why: Why) {
         if let Some(entry) = self.channels.lock().get_mut(channel) {
             entry.state = State::Live(Some(position.clone()));
+            entry.last = None;
             entry.tell(&Notice::Gap { position, why });
         }
     }
@@ -131,6 +138,27 @@ impl Listeners {
             State::Starting(_) => None,
             State::Live(end) => end.clone(),
         }
+    }
+
+    /// The id of the event at [`position`](Self::position), where it is known.
+    pub(crate) fn last(&self, channel: &str) -> Option<Ulid> {
+        self.channels.lock().get(channel)?.last
+    }
+
+    /// The event at `position` has this id: what a driver learns that starts a channel, or tells of a gap. Nothing happens when
+    /// the channel has gone on meanwhile.
+    pub(crate) fn set_last(&self, channel: &str, position: &Position, id: Option<Ulid>) {
+        if let Some(entry) = self.channels.lock().get_mut(channel)
+            && matches!(&entry.state, State::Live(Some(end)) if end == position)
+        {
+            entry.last = id;
+        }
+    }
+
+    /// Whether `channel` has started; `None` when it has no sinks.
+    pub(crate) fn has_started(&self, channel: &str) -> Option<bool> {
+        let channels = self.channels.lock();
+        channels.get(channel).map(|entry| matches!(entry.state, State::Live(_)))
     }
 
     /// Every channel with sinks, and up to where they have everything.

@@ -6,3 +6,5 @@ mod conformance;
 mod memory;
 mod node;
 mod proxy;
+mod redis;
+mod servers;

@@ -1,0 +1,69 @@
+//! Over Redis.
+
+mod faults;
+mod others;
+mod start;
+
+use crate::{
+    conformance::conforms,
+    node::{Backplane, histories},
+    servers::redis::Redis,
+};
+use parking_lot::Mutex;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    sync::{Arc, LazyLock, Weak},
+    time::Duration,
+};
+use tidings_server::{Broadcaster, Histories, RedisBroadcaster, RedisOptions};
+
+/// The server that the tests share which do it no harm: there while one of them runs.
+fn shared() -> Arc<Redis> {
+    static SHARED: LazyLock<Mutex<Weak<Redis>>> = LazyLock::new(Mutex::default);
+    let mut shared = SHARED.lock();
+    shared.upgrade().unwrap_or_else(|| {
+        let redis = Arc::new(Redis::start(&[]));
+        *shared = Arc::downgrade(&redis);
+        redis
+    })
+}
+
+/// How to reach a server: with little patience, so that a fault is soon noticed.
+fn options(address: SocketAddr) -> RedisOptions {
+    let options = RedisOptions::from_url(&format!("redis://{address}")).expect("an address");
+    options.timeout(Duration::from_secs(1)).probe_every(Duration::from_millis(300))
+}
+
+async fn connect(address: SocketAddr) -> Arc<RedisBroadcaster> {
+    Arc::new(RedisBroadcaster::connect(options(address), histories()).await.expect("connected"))
+}
+
+/// The shared server, with prefixes of its own.
+struct Prefixed {
+    redis: Arc<Redis>,
+    prefix: String,
+}
+
+async fn prefixed() -> Prefixed {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    Prefixed { redis: shared(), prefix: format!("t{}.", COUNT.fetch_add(1, Ordering::Relaxed)) }
+}
+
+impl Prefixed {
+    async fn node(&self, histories: Histories) -> Arc<RedisBroadcaster> {
+        let options =
+            RedisOptions::from_url(&format!("redis://{}", self.redis.address())).expect("an address");
+        let options = options.key_prefix(&self.prefix).channel_prefix(&self.prefix);
+        Arc::new(RedisBroadcaster::connect(options, histories).await.expect("connected"))
+    }
+}
+
+impl Backplane for Prefixed {
+    async fn connect(&self, histories: Histories) -> Arc<dyn Broadcaster> {
+        self.node(histories).await
+    }
+}
+
+conforms!(prefixed());
+conforms!(prefixed(); one_node_that_closes_leaves_the_others);

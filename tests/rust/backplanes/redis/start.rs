@@ -1,0 +1,169 @@
+//! What is wrong is said at the start.
+
+use crate::{
+    node::{histories, publish, subscribe},
+    servers::redis::Redis,
+};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::{fs, time::Duration};
+use tidings_server::{Backplane, BroadcastError, Broadcaster, RedisBroadcaster, RedisOptions};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::{Instant, timeout},
+};
+
+async fn problem(url: &str) -> String {
+    let options = RedisOptions::from_url(url).expect("an address").timeout(Duration::from_secs(2));
+    let asked = Instant::now();
+    match RedisBroadcaster::connect(options, histories()).await {
+        Err(BroadcastError::Config(problem)) => {
+            assert!(asked.elapsed() < Duration::from_secs(10));
+            problem
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let problem_there = problem(&format!("redis://{free}")).await;
+    assert!(
+        problem_there.contains(&free.to_string()) && problem_there.contains("refused"),
+        "{problem_there}"
+    );
+    let unknown = problem("redis://nowhere.invalid").await;
+    assert!(unknown.contains("nowhere.invalid:6379"), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let problem = problem(&format!("redis://{}", silent.local_addr().expect("an address"))).await;
+    assert!(problem.contains("no answer within 2s"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused() {
+    let old = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = old.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = old.accept().await {
+            let mut bytes = [0; 1_024];
+            while let Ok(1..) = stream.read(&mut bytes).await {
+                stream.write_all(b"-ERR unknown command `HELLO`\r\n").await.expect("sent");
+            }
+        }
+    });
+    let problem = problem(&format!("redis://{address}")).await;
+    assert!(problem.contains("6.2 or later"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_not_told() {
+    let redis = Redis::start(&["--requirepass", "right"]);
+    for user in [":s3cret", "nobody:s3cret"] {
+        let problem = problem(&format!("redis://{user}@{}", redis.address())).await;
+        assert!(problem.contains("password") && !problem.contains("s3cret"), "{problem}");
+    }
+    let none = problem(&format!("redis://{}", redis.address())).await;
+    assert!(none.contains("password"), "{none}");
+    let backplane: Backplane = format!("redis://:right@{}", redis.address()).parse().expect("an address");
+    assert!(!format!("{backplane:?}").contains("right"));
+    backplane.connect(histories()).await.expect("connected");
+}
+
+#[tokio::test]
+async fn rights_that_are_missing_are_named() {
+    let redis = Redis::start(&[]);
+    let rights = "+info +script|load +evalsha +subscribe +unsubscribe +publish +hmget +hset +get +set +del +time \
+                  +xadd +xlen +xrange +xrevrange +xdel +pexpire ~tidings:* &app.*";
+    let set = |rights: &str| {
+        let mut arguments = vec!["acl", "setuser", "app", "reset", "on", ">right"];
+        arguments.extend(rights.split_whitespace());
+        assert_eq!(redis.cli(&arguments), "OK");
+    };
+    let url = format!("redis://app:right@{}?channel-prefix=app.", redis.address());
+    for (without, named) in [
+        ("+info", "info"),
+        ("+script|load", "script|load"),
+        ("+evalsha", "evalsha"),
+        ("+subscribe", "subscribe"),
+        ("+publish", "publish"),
+        ("+xadd", "xadd"),
+        ("+xdel", "xdel"),
+        ("+pexpire", "pexpire"),
+        ("~tidings:*", "tidings:*"),
+        ("&app.*", "app.*"),
+    ] {
+        set(&rights.split_whitespace().filter(|right| *right != without).collect::<Vec<_>>().join(" "));
+        let problem = problem(&url).await;
+        assert!(problem.contains(named), "without {without}: {problem}");
+    }
+    set(rights);
+    let node = RedisBroadcaster::connect(RedisOptions::from_url(&url).expect("an address"), histories());
+    let node = node.await.expect("connected");
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    publish(&node, "a", 1).await;
+    seen.events(1).await;
+}
+
+#[tokio::test]
+async fn other_kinds_of_server_are_refused() {
+    let cluster = Redis::start(&["--cluster-enabled", "yes"]);
+    let refused = problem(&format!("redis://{}", cluster.address())).await;
+    assert!(refused.contains("cluster mode, which is not supported"), "{refused}");
+    let master = Redis::start(&[]);
+    let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.address().port().to_string()]);
+    let refused = problem(&format!("redis://{}", replica.address())).await;
+    assert!(refused.contains("its role is slave"), "{refused}");
+    let sentinel = Redis::start_sentinel();
+    let refused = problem(&format!("redis://{}", sentinel.address())).await;
+    assert!(refused.contains("a Sentinel, which is not supported"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_link_may_be_encrypted() {
+    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    let certificate = certificate.signed_by(&key, &authority).expect("signed");
+    let folder = std::env::temp_dir().join(format!("tidings-tls-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let ca = write("ca.pem", authority.pem());
+    let (certificate, key) =
+        (write("server.pem", certificate.pem()), write("server.key", key.serialize_pem()));
+    let redis = Redis::start_with_tls(&[
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let port = redis.address().port();
+    let options = RedisOptions::from_url(&format!("rediss://localhost:{port}?ca={ca}")).expect("an address");
+    let node = RedisBroadcaster::connect(options, histories()).await.expect("connected");
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    publish(&node, "a", 1).await;
+    seen.events(1).await;
+    timeout(Duration::from_secs(5), node.close()).await.expect("closed");
+    let unknown = problem(&format!("rediss://localhost:{port}")).await;
+    assert!(unknown.to_lowercase().contains("certificate"), "{unknown}");
+    let misnamed = problem(&format!("rediss://127.0.0.1:{port}?ca={ca}")).await;
+    assert!(misnamed.to_lowercase().contains("certificate"), "{misnamed}");
+    let plain = problem(&format!("redis://localhost:{port}")).await;
+    assert!(plain.contains("no connection"), "{plain}");
+    fs::remove_dir_all(folder).expect("removed");
+}

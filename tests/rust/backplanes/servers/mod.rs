@@ -1,0 +1,3 @@
+//! The real servers, each from Debian's package.
+
+pub(crate) mod redis;

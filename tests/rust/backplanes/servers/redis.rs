@@ -1,0 +1,131 @@
+//! A Redis of our own.
+
+use crate::node::PATIENCE;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// `redis-server` on a port and in a folder of its own; it is killed when this is dropped.
+pub(crate) struct Redis {
+    port: u16,
+    folder: PathBuf,
+    /// With what it listens on this port.
+    listens: &'static str,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Redis {
+    /// Starts one that keeps nothing on disk, unless `arguments` say otherwise, and waits until it answers.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at("--port", arguments)
+    }
+
+    pub(crate) fn start_with_tls(arguments: &[&str]) -> Self {
+        Self::start_at("--tls-port", &[&["--port", "0"], arguments].concat())
+    }
+
+    /// A Sentinel, which watches nobody.
+    pub(crate) fn start_sentinel() -> Self {
+        Self::start_at("sentinel", &["--sentinel"])
+    }
+
+    fn start_at(listens: &'static str, arguments: &[&str]) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tidings-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut redis = Self { port, folder, listens, arguments, process: None };
+        redis.start_again();
+        redis
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts it after [`kill`](Self::kill), with what it has on disk.
+    pub(crate) fn start_again(&mut self) {
+        let mut command = Command::new("redis-server");
+        let port = self.port.to_string();
+        if self.listens == "sentinel" {
+            // It keeps what it learns in its file.
+            fs::write(self.folder.join("sentinel.conf"), "").expect("a file");
+            command.args(["sentinel.conf", "--port", &port, "--bind", "127.0.0.1"]);
+        } else {
+            command.args([self.listens, &port, "--bind", "127.0.0.1", "--save", ""]);
+        }
+        let process = command
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("redis-server runs: install Debian's package redis-server");
+        self.process = Some(process);
+        let deadline = Instant::now() + PATIENCE;
+        while !self.answers() {
+            assert!(Instant::now() < deadline, "redis-server does not answer on port {}", self.port);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether it has loaded what it has; one that wants a password answers too, and one that wants TLS takes connections.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address()) else { return false };
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        let mut answer = [0; 8];
+        match stream.write_all(b"PING\r\n").and_then(|()| stream.read(&mut answer)) {
+            Ok(read) => !answer[..read].starts_with(b"-LOADING"),
+            Err(_) => true,
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it runs");
+            process.wait().expect("it ends");
+        }
+    }
+
+    /// Stops the process (SIGSTOP), or lets it go on (SIGCONT).
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let pid = self.process.as_ref().expect("it runs").id();
+        let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+        // SAFETY: a signal to a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid.cast_signed(), signal) }, 0);
+    }
+
+    /// What `redis-cli` prints.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .expect("redis-cli runs: install Debian's package redis-tools");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
