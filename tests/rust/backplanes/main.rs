@@ -3,6 +3,7 @@
 
 mod checker;
 mod conformance;
+mod gateways;
 mod memory;
 mod node;
 mod proxy;

@@ -6,6 +6,7 @@ mod start;
 
 use crate::{
     conformance::conforms,
+    gateways::{Fragile, clients_stay_while_the_backplane_is_away},
     node::{Backplane, histories},
     servers::redis::Redis,
 };
@@ -67,3 +68,25 @@ impl Backplane for Prefixed {
 
 conforms!(prefixed());
 conforms!(prefixed(); one_node_that_closes_leaves_the_others);
+
+/// A server of its own.
+struct Own(Redis);
+
+impl Fragile for Own {
+    async fn connect(&self) -> Arc<dyn Broadcaster> {
+        connect(self.0.address()).await
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    fn start_again(&mut self) {
+        self.0.start_again();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_stay() {
+    clients_stay_while_the_backplane_is_away(Own(Redis::start(&[]))).await;
+}

@@ -142,9 +142,10 @@ impl<'a> Run<'a> {
     fn publish(&mut self) -> Result<()> {
         let channels = self.options.target.channels as u64;
         let done = self.tally.delivered * channels / self.subscribers.len() as u64;
-        let due = self.options.rate.map_or(u64::MAX, |rate| {
-            (self.started.elapsed().as_secs_f64() * f64::from(rate)) as u64
-        });
+        let due = self
+            .options
+            .rate
+            .map_or(u64::MAX, |rate| (self.started.elapsed().as_secs_f64() * f64::from(rate)) as u64);
         let most = due.min(done + self.options.window);
         while self.published < most && self.pending.len() < BATCH {
             let channel = (self.published % channels) as usize;
