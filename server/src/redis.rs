@@ -8,6 +8,7 @@ mod names;
 mod node;
 mod options;
 mod reader;
+mod sentinel;
 
 pub use options::RedisOptions;
 
@@ -32,7 +33,7 @@ use std::{fmt, sync::Arc};
 /// [`RedisOptions::timeout`]. Those that are subscribed stay, and get what they have missed when the link is back, or are
 /// told. Channels without history promise nothing across a lost link.
 ///
-/// Cluster mode, Sentinel and replicas are refused.
+/// Cluster mode and replicas are refused.
 #[derive(Clone)]
 pub struct RedisBroadcaster {
     node: Arc<Running>,

@@ -38,9 +38,7 @@ impl Info {
             return Err(format!("its version is {:?}: wanted is 6.2 or later", self.version));
         }
         match &*self.mode {
-            "sentinel" => {
-                Err("it is a Sentinel, which is not supported: wanted is the master's address".into())
-            }
+            "sentinel" => Err("it is a Sentinel: wanted is redis://MASTER/?sentinel=HOST:PORT".into()),
             "cluster" => {
                 Err("it runs in cluster mode, which is not supported: wanted is a server of its own".into())
             }

@@ -1,6 +1,6 @@
 //! One connection to Redis, for commands and for what is pushed.
 
-use super::{info::Info, message, message::Past, options::RedisOptions};
+use super::{info::Info, message, message::Past, options::RedisOptions, sentinel};
 use crate::{BroadcastError, Event, History, Published, Range, envelope};
 use parking_lot::Mutex;
 use redis::{
@@ -86,8 +86,8 @@ impl Link {
                 Ok::<_, ()>(())
             });
         let wrong = |what: String| BroadcastError::Config(format!("Redis at {}: {what}", options.address));
-        let client = options.client()?;
         let opening = async {
+            let client = options.client(sentinel::master(&options).await.map_err(wrong)?)?;
             let opened = client.get_multiplexed_async_connection_with_config(&config).await;
             let connection = opened.map_err(|error| wrong(refusal(&error)))?;
             let scripts = Scripts {

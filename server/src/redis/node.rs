@@ -199,9 +199,7 @@ impl Node {
             }
         };
         stop.run_until_cancelled(keep).await;
-        if let Ok(link) = self.link() {
-            link.lose("closed");
-        }
+        *self.state.lock() = State::Down("closed".to_owned());
     }
 
     async fn reconnect(&self, generation: u64) -> Arc<Link> {
@@ -244,7 +242,10 @@ impl Session<'_> {
     async fn run(&mut self, queue: &mut mpsc::UnboundedReceiver<Request>) {
         let (node, weak) = (self.node, Arc::downgrade(self.link));
         let behind = node.reader.begin(self.generation);
-        let all = node.listeners().channels().into_iter().map(|(channel, _)| channel).collect();
+        let listeners = node.listeners();
+        let all = listeners.channels().into_iter().map(|(channel, _)| channel);
+        // Whoever waits for one that has not started asks for it.
+        let all = all.filter(|channel| listeners.has_started(channel) == Some(true)).collect();
         for (channel, error) in self.subscribe(all).await {
             // Not told in silence: the link is no good for this channel, so it is for none.
             self.link.lose(format!("channel {channel:?} was not subscribed: {error}"));

@@ -2,7 +2,10 @@
 
 use super::names::Names;
 use crate::BroadcastError;
-use redis::{Client, ProtocolVersion, TlsCertificates, io::tcp::TcpSettings};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
+    io::tcp::TcpSettings,
+};
 use std::{fmt, time::Duration};
 
 /// Where Redis or Valkey is, and how it is used.
@@ -11,6 +14,10 @@ pub struct RedisOptions {
     url: String,
     /// Host and port, for people.
     pub(super) address: String,
+    /// Who knows the master, by host and port; none when the address is the master's.
+    pub(super) sentinels: Vec<(String, u16)>,
+    /// The name under which they know it.
+    pub(super) master: String,
     ca: Option<Vec<u8>>,
     pub(super) names: Names,
     pub(super) timeout: Duration,
@@ -33,6 +40,10 @@ impl RedisOptions {
     /// From `redis://user:password@host:6379/0`, or `rediss://…` for TLS (`valkey://` and `valkeys://` are the same). The
     /// query may have `key-prefix`, `channel-prefix` and `ca`, the path of a PEM file.
     ///
+    /// With `sentinel=host:26379,host:26379` in the query, the host of the address is the name under which these Sentinels
+    /// know the master. They are asked before every attempt to connect, one after the other, with TLS as the master but
+    /// without user and password.
+    ///
     /// # Errors
     /// [`BroadcastError::Config`] names what is wrong.
     pub fn from_url(text: &str) -> Result<Self, BroadcastError> {
@@ -47,6 +58,8 @@ impl RedisOptions {
         let mut options = Self {
             address: format!("{host}:{}", url.port().unwrap_or(6379)),
             url: String::new(),
+            sentinels: Vec::new(),
+            master: host.to_owned(),
             ca: None,
             names: Names { keys: "tidings:".into(), channels: String::new() },
             timeout: Duration::from_secs(5),
@@ -56,6 +69,15 @@ impl RedisOptions {
             match &*name {
                 "key-prefix" => options.names.keys = value.into_owned(),
                 "channel-prefix" => options.names.channels = value.into_owned(),
+                "sentinel" => {
+                    for sentinel in value.split(',') {
+                        let (host, port) = sentinel.rsplit_once(':').unwrap_or((sentinel, "26379"));
+                        let port = port.parse().ok().filter(|_| !host.is_empty());
+                        let port = port.ok_or_else(|| wrong(format!("{sentinel:?} is no host:port")))?;
+                        options.sentinels.push((host.to_owned(), port));
+                    }
+                    options.address = format!("master {} of the Sentinels {value}", options.master);
+                }
                 "ca" => {
                     let pem =
                         std::fs::read(&*value).map_err(|error| wrong(format!("ca={value}: {error}")))?;
@@ -63,7 +85,7 @@ impl RedisOptions {
                 }
                 _ => {
                     return Err(wrong(format!(
-                        "no setting {name:?}: allowed are key-prefix, channel-prefix and ca"
+                        "no setting {name:?}: allowed are key-prefix, channel-prefix, sentinel and ca"
                     )));
                 }
             }
@@ -71,7 +93,7 @@ impl RedisOptions {
         let mut plain = url;
         plain.set_query(None);
         options.url = plain.into();
-        options.client()?;
+        options.client(None)?;
         Ok(options)
     }
 
@@ -106,20 +128,53 @@ impl RedisOptions {
         self
     }
 
-    pub(super) fn client(&self) -> Result<Client, BroadcastError> {
+    /// For the server of the address, or for one that is somewhere else.
+    pub(super) fn client(&self, elsewhere: Option<(String, u16)>) -> Result<Client, BroadcastError> {
+        let info = self.info()?;
+        let settings = info.redis_settings().clone();
+        self.open(info, settings, elsewhere)
+    }
+
+    /// For a Sentinel.
+    pub(super) fn sentinel(&self, at: (String, u16)) -> Result<Client, BroadcastError> {
+        self.open(self.info()?, RedisConnectionInfo::default(), Some(at))
+    }
+
+    fn info(&self) -> Result<ConnectionInfo, BroadcastError> {
+        redis::IntoConnectionInfo::into_connection_info(&*self.url).map_err(|error| self.wrong(&error))
+    }
+
+    fn wrong(&self, error: &redis::RedisError) -> BroadcastError {
+        BroadcastError::Config(format!("the address of Redis, {}: {error}", self.address))
+    }
+
+    fn open(
+        &self,
+        info: ConnectionInfo,
+        settings: RedisConnectionInfo,
+        at: Option<(String, u16)>,
+    ) -> Result<Client, BroadcastError> {
         // Fails when the program has chosen another one, which is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let wrong = |error: redis::RedisError| {
-            BroadcastError::Config(format!("the address of Redis, {}: {error}", self.address))
+        let addr = match (info.addr().clone(), at) {
+            (ConnectionAddr::TcpTls { insecure, tls_params, .. }, Some((host, port))) => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            (_, Some((host, port))) => ConnectionAddr::Tcp(host, port),
+            (addr, None) => addr,
         };
-        let info = redis::IntoConnectionInfo::into_connection_info(&*self.url).map_err(wrong)?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info
+            .set_addr(addr)
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-            .set_redis_settings(settings.set_skip_set_lib_name());
-        let Some(ca) = &self.ca else { return Client::open(info).map_err(wrong) };
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
-        Client::build_with_tls(info, certificates).map_err(wrong)
+            .set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name());
+        match &self.ca {
+            None => Client::open(info),
+            Some(ca) => Client::build_with_tls(
+                info,
+                TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) },
+            ),
+        }
+        .map_err(|error| self.wrong(&error))
     }
 }
 
@@ -135,6 +190,9 @@ mod tests {
         assert_eq!(options.names, Names { keys: "a:".into(), channels: "b.".into() });
         assert!(!format!("{options:?}").contains("s3cret"));
         RedisOptions::from_url("valkeys://db").expect("valid");
+        let options = RedisOptions::from_url("redis://main?sentinel=a,b:1").expect("valid");
+        assert_eq!(options.sentinels, [("a".to_owned(), 26_379), ("b".to_owned(), 1)]);
+        assert_eq!(options.address, "master main of the Sentinels a,b:1");
     }
 
     #[test]
@@ -144,6 +202,7 @@ mod tests {
             ("redis://a:s3cret@h:port", "wanted is redis://"),
             ("redis://a:s3cret@h/x", "database"),
             ("redis://a:s3cret@h?db=1", "no setting \"db\""),
+            ("redis://a:s3cret@h?sentinel=b:c", "\"b:c\" is no host:port"),
             ("rediss://a:s3cret@h#insecure", "?ca=FILE"),
             ("rediss://a:s3cret@h?ca=/nowhere/ca.pem", "ca=/nowhere/ca.pem"),
         ] {

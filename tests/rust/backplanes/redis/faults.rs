@@ -7,10 +7,10 @@ use crate::{
     proxy::Proxy,
     servers::redis::Redis,
 };
+use futures_util::future::join_all;
 use serde_json::json;
 use std::{
     fs,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tidings_server::{
-    Broadcaster, Event, Notice, Position, Range, RedisBroadcaster, Subscription, protocol::Why,
+    Broadcaster, Event, Notice, Position, Range, RedisBroadcaster, RedisOptions, Subscription, protocol::Why,
 };
 use tokio::{
     task::JoinHandle,
@@ -39,7 +39,7 @@ struct Storm {
 
 impl Storm {
     /// With `again`, a publish that failed is tried again with its key until it is accepted.
-    async fn start(address: SocketAddr, again: bool) -> Self {
+    async fn start(options: RedisOptions, again: bool) -> Self {
         let mut storm = Self {
             nodes: Vec::new(),
             subscribers: Vec::new(),
@@ -49,7 +49,8 @@ impl Storm {
             publishers: Vec::new(),
         };
         for _ in 0..3 {
-            let node = connect(address).await;
+            let node = RedisBroadcaster::connect(options.clone(), histories()).await.expect("connected");
+            let node = Arc::new(node);
             storm.subscribers.push(subscribe(&node, "a").await);
             storm.nodes.push(node);
         }
@@ -149,7 +150,7 @@ fn gaps(notices: &[Notice]) -> Vec<(&Position, Why)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_had_written_all_down_goes_on() {
     let mut redis = Redis::start(&["--appendonly", "yes"]);
-    let storm = Storm::start(redis.address(), true).await;
+    let storm = Storm::start(options(redis.address()), true).await;
     for _ in 0..2 {
         redis.kill();
         storm.down().await;
@@ -165,7 +166,7 @@ async fn a_server_that_is_killed_and_had_written_all_down_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_has_forgotten_all_is_a_gap() {
     let mut redis = Redis::start(&[]);
-    let storm = Storm::start(redis.address(), false).await;
+    let storm = Storm::start(options(redis.address()), false).await;
     redis.kill();
     storm.down().await;
     redis.start_again();
@@ -177,7 +178,7 @@ async fn a_server_that_is_killed_and_has_forgotten_all_is_a_gap() {
 
 async fn frozen_for(time: Duration) {
     let redis = Redis::start(&[]);
-    let storm = Storm::start(redis.address(), true).await;
+    let storm = Storm::start(options(redis.address()), true).await;
     redis.freeze(true);
     storm.down().await;
     sleep(time).await;
@@ -202,7 +203,7 @@ async fn a_server_that_is_frozen_for_20_seconds_goes_on() {
 async fn connections_that_are_reset_in_mid_publish_lose_nothing() {
     let redis = Redis::start(&[]);
     let proxy = Proxy::start(redis.address()).await;
-    let storm = Storm::start(proxy.address(), true).await;
+    let storm = Storm::start(options(proxy.address()), true).await;
     for _ in 0..10 {
         proxy.cut();
         storm.more(20).await;
@@ -220,7 +221,7 @@ async fn connections_that_are_reset_in_mid_publish_lose_nothing() {
 async fn a_link_that_swallows_everything_is_noticed() {
     let redis = Redis::start(&[]);
     let proxy = Proxy::start(redis.address()).await;
-    let storm = Storm::start(proxy.address(), true).await;
+    let storm = Storm::start(options(proxy.address()), true).await;
     proxy.hole(true);
     let fell = Instant::now();
     storm.down().await;
@@ -232,9 +233,65 @@ async fn a_link_that_swallows_everything_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute"]
+async fn no_fault_of_many_loses_anything_in_silence() {
+    let mut redis = Redis::start(&["--appendonly", "yes"]);
+    let proxy = Proxy::start(redis.address()).await;
+    let storm = Storm::start(options(proxy.address()), true).await;
+    let seed = fastrand::get_seed();
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..40 {
+        let fault = random.u8(..5);
+        match fault {
+            0 => proxy.cut(),
+            1 => proxy.hole(true),
+            2 => redis.freeze(true),
+            3 => redis.kill(),
+            _ => proxy.refuse(true),
+        }
+        sleep(Duration::from_millis(random.u64(..2_000))).await;
+        match fault {
+            1 => proxy.hole(false),
+            2 => redis.freeze(false),
+            3 => redis.start_again(),
+            4 => proxy.refuse(false),
+            _ => {}
+        }
+        storm.up().await;
+        storm.more(random.usize(..40)).await;
+    }
+    println!("{} accepted, {} refused", storm.checker.count(), storm.failed.load(Ordering::Relaxed));
+    for told in storm.end().await {
+        assert_eq!(gaps(&told), [], "nothing was lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_channels_come_back() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::start(redis.address()).await;
+    let (node, other) = (connect(proxy.address()).await, connect(redis.address()).await);
+    let name = |n: usize| format!("a{n}");
+    let subscribed = join_all((0..2_000).map(async |n| subscribe(&node, &name(n)).await)).await;
+    proxy.refuse(true);
+    proxy.cut();
+    until(|| node.unavailable().is_some()).await;
+    join_all((0..2_000).map(async |n| publish(&other, &name(n), 1).await)).await;
+    proxy.refuse(false);
+    for (seen, _) in &subscribed {
+        seen.events(1).await;
+    }
+    join_all((0..2_000).map(async |n| publish(&other, &name(n), 2).await)).await;
+    for (seen, _) in &subscribed {
+        seen.events(2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_goes_leaves_the_others() {
     let redis = Redis::start(&[]);
-    let mut storm = Storm::start(redis.address(), true).await;
+    let mut storm = Storm::start(options(redis.address()), true).await;
     storm.subscribers.pop();
     let gone = Arc::into_inner(storm.nodes.pop().expect("three")).expect("nobody else's");
     drop(gone);
@@ -313,11 +370,35 @@ impl Failover {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_takes_over_without_the_tail_is_a_gap() {
     let mut servers = Failover::start().await;
-    let storm = Storm::start(servers.door.address(), false).await;
+    let storm = Storm::start(options(servers.door.address()), false).await;
     servers.fall_behind().await;
     storm.more(20).await;
     servers.promote();
     servers.lead_to_replica();
+    for told in storm.end().await {
+        let gaps = gaps(&told);
+        assert!(matches!(gaps[..], [(_, Why::Epoch)]), "{gaps:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_is_where_the_sentinel_says() {
+    let mut master = Redis::start(&[]);
+    let port = master.address().port();
+    let replica = Redis::start(&["--replicaof", "127.0.0.1", &port.to_string()]);
+    until(|| replica.cli(&["info", "replication"]).contains("master_link_status:up")).await;
+    let sentinel = Redis::start_sentinel(&format!(
+        "sentinel monitor main 127.0.0.1 {port} 1\nsentinel down-after-milliseconds main 300\n"
+    ));
+    until(|| sentinel.cli(&["sentinel", "replicas", "main"]).contains("127.0.0.1")).await;
+    let options =
+        RedisOptions::from_url(&format!("redis://main?sentinel=127.0.0.1:1,{}", sentinel.address()))
+            .expect("an address")
+            .timeout(Duration::from_secs(1))
+            .probe_every(Duration::from_millis(300));
+    let storm = Storm::start(options, false).await;
+    master.kill();
+    storm.down().await;
     for told in storm.end().await {
         let gaps = gaps(&told);
         assert!(matches!(gaps[..], [(_, Why::Epoch)]), "{gaps:?}");

@@ -1,9 +1,10 @@
 //! What is wrong is said at the start.
 
 use crate::{
-    node::{histories, publish, subscribe},
+    node::{Seen, histories, publish, subscribe},
     servers::redis::Redis,
 };
+use futures_util::future::join_all;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{fs, time::Duration};
 use tidings_server::{Backplane, BroadcastError, Broadcaster, RedisBroadcaster, RedisOptions};
@@ -109,6 +110,26 @@ async fn rights_that_are_missing_are_named() {
     seen.events(1).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_without_rights_is_refused_alone() {
+    let redis = Redis::start(&[]);
+    let rights = ["on", ">right", "+@all", "~*", "resetchannels", "&tidings.start.*", "&ok.*"];
+    redis.cli(&[&["acl", "setuser", "app"], &rights[..]].concat());
+    let url = format!("redis://app:right@{}", redis.address());
+    let node = RedisBroadcaster::connect(RedisOptions::from_url(&url).expect("an address"), histories());
+    let node = node.await.expect("connected");
+    let sink = || Seen::default().sink();
+    let names = ["ok.1", "no", "ok.2", "no", "ok.1"];
+    let all = join_all(names.map(|name| node.subscribe(name.into(), sink()))).await;
+    for (name, subscribed) in names.into_iter().zip(all) {
+        match subscribed {
+            Ok(_) => assert_ne!(name, "no"),
+            Err(error) => assert!(name == "no" && error.to_string().contains("NoPerm"), "{name}: {error}"),
+        }
+    }
+    assert_eq!(node.unavailable(), None);
+}
+
 #[tokio::test]
 async fn other_kinds_of_server_are_refused() {
     let cluster = Redis::start(&["--cluster-enabled", "yes"]);
@@ -118,9 +139,18 @@ async fn other_kinds_of_server_are_refused() {
     let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.address().port().to_string()]);
     let refused = problem(&format!("redis://{}", replica.address())).await;
     assert!(refused.contains("its role is slave"), "{refused}");
-    let sentinel = Redis::start_sentinel();
+    let sentinel = Redis::start_sentinel("");
     let refused = problem(&format!("redis://{}", sentinel.address())).await;
-    assert!(refused.contains("a Sentinel, which is not supported"), "{refused}");
+    assert!(refused.contains("a Sentinel: wanted is"), "{refused}");
+}
+
+#[tokio::test]
+async fn sentinels_that_know_no_master_are_named() {
+    let sentinel = Redis::start_sentinel("");
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let unknown = problem(&format!("redis://main?sentinel={free},{}", sentinel.address())).await;
+    let wanted = format!("Sentinel {}: knows no master \"main\"", sentinel.address());
+    assert!(unknown.contains(&wanted) && unknown.contains(&format!("Sentinel {free}: ")), "{unknown}");
 }
 
 #[tokio::test]

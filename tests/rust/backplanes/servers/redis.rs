@@ -26,19 +26,19 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps nothing on disk, unless `arguments` say otherwise, and waits until it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_at("--port", arguments)
+        Self::start_at("--port", arguments, "")
     }
 
     pub(crate) fn start_with_tls(arguments: &[&str]) -> Self {
-        Self::start_at("--tls-port", &[&["--port", "0"], arguments].concat())
+        Self::start_at("--tls-port", &[&["--port", "0"], arguments].concat(), "")
     }
 
-    /// A Sentinel, which watches nobody.
-    pub(crate) fn start_sentinel() -> Self {
-        Self::start_at("sentinel", &["--sentinel"])
+    /// A Sentinel; `settings` is its file.
+    pub(crate) fn start_sentinel(settings: &str) -> Self {
+        Self::start_at("sentinel", &["--sentinel"], settings)
     }
 
-    fn start_at(listens: &'static str, arguments: &[&str]) -> Self {
+    fn start_at(listens: &'static str, arguments: &[&str], settings: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
@@ -46,6 +46,7 @@ impl Redis {
         let name = format!("tidings-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("sentinel.conf"), settings).expect("a file");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut redis = Self { port, folder, listens, arguments, process: None };
         redis.start_again();
@@ -65,8 +66,6 @@ impl Redis {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();
         if self.listens == "sentinel" {
-            // It keeps what it learns in its file.
-            fs::write(self.folder.join("sentinel.conf"), "").expect("a file");
             command.args(["sentinel.conf", "--port", &port, "--bind", "127.0.0.1"]);
         } else {
             command.args([self.listens, &port, "--bind", "127.0.0.1", "--save", ""]);
