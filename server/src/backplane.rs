@@ -1,5 +1,7 @@
 //! Which backplane, from one line of settings.
 
+#[cfg(feature = "nats")]
+use crate::{NatsBroadcaster, NatsOptions};
 use crate::{BroadcastError, Broadcaster, Histories, MemoryBroadcaster};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -8,6 +10,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 pub enum Backplane {
     /// Within this process.
     Memory,
+    /// JetStream of NATS.
+    #[cfg(feature = "nats")]
+    Nats(NatsOptions),
 }
 
 impl FromStr for Backplane {
@@ -16,6 +21,8 @@ impl FromStr for Backplane {
     fn from_str(text: &str) -> Result<Self, BroadcastError> {
         match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
             "memory" => Ok(Self::Memory),
+            #[cfg(feature = "nats")]
+            "nats" | "tls" => Ok(Self::Nats(text.parse()?)),
             scheme => Err(BroadcastError::Config(format!(
                 "no backplane {scheme:?}: allowed is {}",
                 Self::allowed().join(", ")
@@ -29,6 +36,8 @@ impl fmt::Debug for Backplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
+            #[cfg(feature = "nats")]
+            Self::Nats(options) => options.fmt(f),
         }
     }
 }
@@ -36,7 +45,11 @@ impl fmt::Debug for Backplane {
 impl Backplane {
     /// What this build allows.
     fn allowed() -> Vec<&'static str> {
-        vec!["memory"]
+        vec![
+            "memory",
+            #[cfg(feature = "nats")]
+            "nats://… (tls://…)",
+        ]
     }
 
     /// Connects to it; `histories` says how much is kept of each channel.
@@ -46,6 +59,8 @@ impl Backplane {
     pub async fn connect(&self, histories: Histories) -> Result<Arc<dyn Broadcaster>, BroadcastError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryBroadcaster::new(histories))),
+            #[cfg(feature = "nats")]
+            Self::Nats(options) => Ok(Arc::new(NatsBroadcaster::connect(options.clone(), histories).await?)),
         }
     }
 }

@@ -4,5 +4,7 @@
 mod checker;
 mod conformance;
 mod memory;
+mod nats;
 mod node;
 mod proxy;
+mod servers;
