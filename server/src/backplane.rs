@@ -1,8 +1,8 @@
 //! Which backplane, from one line of settings.
 
+use crate::{BroadcastError, Broadcaster, Histories, MemoryBroadcaster};
 #[cfg(feature = "nats")]
 use crate::{NatsBroadcaster, NatsOptions};
-use crate::{BroadcastError, Broadcaster, Histories, MemoryBroadcaster};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which backplane, and where: `memory`, `postgres://…`, `redis://…` or `nats://…`.

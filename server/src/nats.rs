@@ -126,8 +126,7 @@ impl NatsBroadcaster {
             syncs: Semaphore::new(SYNCS),
             runtime: Handle::current(),
         });
-        let link =
-            inner.establish().await.map_err(|why| BroadcastError::Config(format!("NATS: {why}")))?;
+        let link = inner.establish().await.map_err(|why| BroadcastError::Config(format!("NATS: {why}")))?;
         let link = Arc::new(link);
         inner.status.send_replace(Status::Up(link.clone()));
         let tasks = [
@@ -214,7 +213,11 @@ impl Inner {
         Ok(published)
     }
 
-    async fn subscribe(self: Arc<Self>, channel: Arc<str>, sink: Sink) -> Result<Subscription, BroadcastError> {
+    async fn subscribe(
+        self: Arc<Self>,
+        channel: Arc<str>,
+        sink: Sink,
+    ) -> Result<Subscription, BroadcastError> {
         let (guard, mut started) = {
             let mut feeds = self.feeds.lock();
             if self.is_closed() {

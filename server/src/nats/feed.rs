@@ -180,7 +180,12 @@ impl Feed {
                 for entry in entries {
                     let known = (entry.offset, entry.id);
                     self.told(link, known);
-                    self.inner.listeners.event(past::deliver(&self.channel, &link.epoch, &mut previous, entry));
+                    self.inner.listeners.event(past::deliver(
+                        &self.channel,
+                        &link.epoch,
+                        &mut previous,
+                        entry,
+                    ));
                 }
             }
         } else if info.state.first_seq > from + 1 {

@@ -1,6 +1,10 @@
 //! Looks after the link: notices when it is lost or its stream has become another one, and makes the next.
 
-use super::{Inner, Status, link::{self, Link}, stream::StreamError};
+use super::{
+    Inner, Status,
+    link::{self, Link},
+    stream::StreamError,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};

@@ -176,13 +176,17 @@ async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client
     let addresses = options
         .servers
         .iter()
-        .map(|server| server.parse::<ServerAddr>().map_err(|error| format!("invalid address {server:?}: {error}")))
+        .map(|server| {
+            server.parse::<ServerAddr>().map_err(|error| format!("invalid address {server:?}: {error}"))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     match tokio::time::timeout(options.timeout, base.connect(addresses)).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => Err(match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                format!("{servers} refuses the login: wanted are a user and password, a token or credentials that it knows")
+                format!(
+                    "{servers} refuses the login: wanted are a user and password, a token or credentials that it knows"
+                )
             }
             _ => format!("{servers} cannot be reached: {error}"),
         }),

@@ -124,7 +124,9 @@ impl FromStr for NatsOptions {
                 ("creds", _) => options.login = NatsLogin::Credentials(value.into()),
                 ("storage", "file") => options.memory = Some(false),
                 ("storage", "memory") => options.memory = Some(true),
-                ("storage", _) => return Err(config("invalid storage: allowed are file and memory".to_owned())),
+                ("storage", _) => {
+                    return Err(config("invalid storage: allowed are file and memory".to_owned()));
+                }
                 ("replicas", _) => {
                     let invalid = |_| config(format!("invalid replicas {value:?}: allowed is 1 to 5"));
                     options.replicas = Some(value.parse().map_err(invalid)?);

@@ -42,7 +42,9 @@ pub(super) async fn read(link: &Link, subject: &str, after: u64, to: u64) -> Res
 async fn read_part(link: &Link, subject: &str, after: u64, to: u64) -> Result<Vec<Entry>, StreamError> {
     let (mut entries, mut after) = (Vec::new(), after);
     while after < to {
-        let Some(message) = link.kept.next_of(subject, after + 1).await?.filter(|m| m.sequence <= to) else { break };
+        let Some(message) = link.kept.next_of(subject, after + 1).await?.filter(|m| m.sequence <= to) else {
+            break;
+        };
         after = message.sequence;
         match envelope::decode_or(&message.payload, || link.event_id(after)) {
             Ok((event, id)) => {
@@ -78,7 +80,8 @@ pub(super) async fn page(
 ) -> Result<Page, StreamError> {
     let (info, last) = try_join(link.kept.info_of(subject), link.kept.last_of(subject)).await?;
     let end = last.map_or(info.state.last_seq, |last| last.sequence);
-    let reader = Reader { link, subject, first: info.state.first_seq.saturating_sub(1), end, width: width(&info) };
+    let reader =
+        Reader { link, subject, first: info.state.first_seq.saturating_sub(1), end, width: width(&info) };
     let mut kept_after = 0;
     if info.count() > history.events as u64 {
         let last = reader.before(u64::MAX, history.events).await?;
@@ -174,7 +177,8 @@ fn assemble(
         }
     }
     let channel: Arc<str> = channel.into();
-    let events = entries.into_iter().map(|entry| deliver(&channel, &end.epoch, &mut previous, entry)).collect();
+    let events =
+        entries.into_iter().map(|entry| deliver(&channel, &end.epoch, &mut previous, entry)).collect();
     Page { end, floor, events, more: beyond > 0 }
 }
 

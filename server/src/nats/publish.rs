@@ -65,7 +65,11 @@ pub(super) async fn run(inner: Arc<Inner>, mut orders: mpsc::Receiver<Order>) {
 
 impl Sent {
     /// What JetStream says of the event, which was sent as `id`.
-    pub(super) async fn answer(self, id: Ulid, has_history: bool) -> Result<(Arc<Link>, Published), BoxError> {
+    pub(super) async fn answer(
+        self,
+        id: Ulid,
+        has_history: bool,
+    ) -> Result<(Arc<Link>, Published), BoxError> {
         let Self { link, ack } = self;
         let ack = tokio::select! {
             biased;

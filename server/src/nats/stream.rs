@@ -59,7 +59,10 @@ struct Got {
 impl Info {
     /// How many events of a subject may be kept; `None` when all are.
     pub(super) fn most(&self) -> Option<u64> {
-        self.config["max_msgs_per_subject"].as_i64().and_then(|most| u64::try_from(most).ok()).filter(|n| *n > 0)
+        self.config["max_msgs_per_subject"]
+            .as_i64()
+            .and_then(|most| u64::try_from(most).ok())
+            .filter(|n| *n > 0)
     }
 
     /// How many events there are of the subjects that were asked for.
@@ -134,13 +137,22 @@ impl Stream {
     }
 
     /// The first event of `subject` at `sequence` or after it.
-    pub(super) async fn next_of(&self, subject: &str, sequence: u64) -> Result<Option<StreamMessage>, StreamError> {
+    pub(super) async fn next_of(
+        &self,
+        subject: &str,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, StreamError> {
         self.get(json!({"seq": sequence.max(1), "next_by_subj": subject})).await
     }
 }
 
 /// How the stream of the channels with history has to be.
-pub(super) fn kept(name: &str, [taken, sent]: [String; 2], options: &NatsOptions, histories: &Histories) -> Value {
+pub(super) fn kept(
+    name: &str,
+    [taken, sent]: [String; 2],
+    options: &NatsOptions,
+    histories: &Histories,
+) -> Value {
     let most = histories.largest();
     let age = most.age.max(POSITION_AGE);
     stream(name, taken, sent, options, most.events.clamp(1, i64::MAX as usize), age)
@@ -151,8 +163,16 @@ pub(super) fn live(name: &str, [taken, sent]: [String; 2], options: &NatsOptions
     stream(name, taken, sent, options, 1, KEY_AGE)
 }
 
-fn stream(name: &str, taken: String, sent: String, options: &NatsOptions, most: usize, age: Duration) -> Value {
-    let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(i64::MAX as u64);
+fn stream(
+    name: &str,
+    taken: String,
+    sent: String,
+    options: &NatsOptions,
+    most: usize,
+    age: Duration,
+) -> Value {
+    let nanoseconds =
+        |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(i64::MAX as u64);
     json!({
         "name": name,
         "subjects": [taken.clone()],
@@ -173,16 +193,21 @@ fn stream(name: &str, taken: String, sent: String, options: &NatsOptions, most: 
 /// What of a stream that is there must be otherwise, in words.
 pub(super) fn misfits(is: &Value, wanted: &Value, options: &NatsOptions) -> Vec<String> {
     let mut misfits = Vec::new();
-    let mut differs = |name: &str, rule: &str| misfits.push(format!("{name} is {}, wanted is {rule}{}", is[name], wanted[name]));
+    let mut differs = |name: &str, rule: &str| {
+        misfits.push(format!("{name} is {}, wanted is {rule}{}", is[name], wanted[name]))
+    };
     for name in ["subjects", "retention", "discard"] {
         if is[name] != wanted[name] {
             differs(name, "");
         }
     }
-    if is["republish"]["src"] != wanted["republish"]["src"] || is["republish"]["dest"] != wanted["republish"]["dest"] {
+    if is["republish"]["src"] != wanted["republish"]["src"]
+        || is["republish"]["dest"] != wanted["republish"]["dest"]
+    {
         differs("republish", "");
     }
-    for (name, unlimited) in [("max_msgs_per_subject", true), ("max_age", true), ("duplicate_window", false)] {
+    for (name, unlimited) in [("max_msgs_per_subject", true), ("max_age", true), ("duplicate_window", false)]
+    {
         let value = is[name].as_i64().unwrap_or_default();
         if !(unlimited && value <= 0) && value < wanted[name].as_i64().unwrap_or_default() {
             differs(name, "at least ");

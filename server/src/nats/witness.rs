@@ -78,7 +78,10 @@ mod tests {
         assert_eq!((witnesses.of(&two), witnesses.top(&one), witnesses.top(&two)), (vec![], 8, 0));
         witnesses.saw(&one, 9);
         witnesses.doubt(&one);
-        assert_eq!((witnesses.top(&one), witnesses.is_doubted(&one), witnesses.is_doubted(&two)), (9, true, false));
+        assert_eq!(
+            (witnesses.top(&one), witnesses.is_doubted(&one), witnesses.is_doubted(&two)),
+            (9, true, false)
+        );
         (1..200).for_each(|sequence| witnesses.add(&two, sequence, Ulid::nil()));
         assert!(!witnesses.is_doubted(&one));
         assert_eq!((witnesses.of(&two).len(), witnesses.top(&two), witnesses.top(&one)), (MOST, 199, 0));

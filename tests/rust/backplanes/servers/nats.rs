@@ -92,7 +92,9 @@ impl Server {
     }
 
     fn answers(&self) -> bool {
-        let Ok(stream) = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)) else { return false };
+        let Ok(stream) = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)) else {
+            return false;
+        };
         stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket option");
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).is_ok_and(|_| line.starts_with("INFO"))
