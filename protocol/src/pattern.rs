@@ -94,6 +94,11 @@ impl<V> Rules<V> {
         }
     }
 
+    /// Every value.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.exact.values().chain(self.prefixes.iter().map(|(_, value)| value))
+    }
+
     /// The value of the pattern that fits `channel` best.
     pub fn get(&self, channel: &str) -> Option<&V> {
         self.exact

@@ -1,6 +1,10 @@
 //! Which backplane, from one line of settings.
 
 use crate::{BroadcastError, Broadcaster, Histories, MemoryBroadcaster};
+#[cfg(feature = "nats")]
+use crate::{NatsBroadcaster, NatsOptions};
+#[cfg(feature = "redis")]
+use crate::{RedisBroadcaster, RedisOptions};
 use std::{fmt, str::FromStr, sync::Arc};
 
 /// Which backplane, and where: `memory`, `postgres://…`, `redis://…` or `nats://…`.
@@ -10,7 +14,10 @@ pub enum Backplane {
     Memory,
     /// Redis or Valkey.
     #[cfg(feature = "redis")]
-    Redis(crate::redis::RedisOptions),
+    Redis(RedisOptions),
+    /// JetStream of NATS.
+    #[cfg(feature = "nats")]
+    Nats(NatsOptions),
 }
 
 impl FromStr for Backplane {
@@ -20,9 +27,9 @@ impl FromStr for Backplane {
         match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
             "memory" => Ok(Self::Memory),
             #[cfg(feature = "redis")]
-            "redis" | "rediss" | "valkey" | "valkeys" => {
-                crate::redis::RedisOptions::from_url(text).map(Self::Redis)
-            }
+            "redis" | "rediss" | "valkey" | "valkeys" => RedisOptions::from_url(text).map(Self::Redis),
+            #[cfg(feature = "nats")]
+            "nats" | "tls" => Ok(Self::Nats(text.parse()?)),
             scheme => Err(BroadcastError::Config(format!(
                 "no backplane {scheme:?}: allowed is {}",
                 Self::allowed().join(", ")
@@ -38,6 +45,8 @@ impl fmt::Debug for Backplane {
             Self::Memory => f.write_str("memory"),
             #[cfg(feature = "redis")]
             Self::Redis(options) => options.fmt(f),
+            #[cfg(feature = "nats")]
+            Self::Nats(options) => options.fmt(f),
         }
     }
 }
@@ -48,7 +57,9 @@ impl Backplane {
         vec![
             "memory",
             #[cfg(feature = "redis")]
-            "redis",
+            "redis://… (rediss://…)",
+            #[cfg(feature = "nats")]
+            "nats://… (tls://…)",
         ]
     }
 
@@ -61,8 +72,10 @@ impl Backplane {
             Self::Memory => Ok(Arc::new(MemoryBroadcaster::new(histories))),
             #[cfg(feature = "redis")]
             Self::Redis(options) => {
-                Ok(Arc::new(crate::redis::RedisBroadcaster::connect(options.clone(), histories).await?))
+                Ok(Arc::new(RedisBroadcaster::connect(options.clone(), histories).await?))
             }
+            #[cfg(feature = "nats")]
+            Self::Nats(options) => Ok(Arc::new(NatsBroadcaster::connect(options.clone(), histories).await?)),
         }
     }
 }

@@ -26,6 +26,11 @@ pub(crate) fn encode(event: &Event, id: Ulid) -> String {
 
 /// The event and its id, or what is wrong with it.
 pub(crate) fn decode(json: &[u8]) -> Result<(Event, Ulid), String> {
+    decode_or(json, Ulid::generate)
+}
+
+/// The same, with `otherwise` as the id of an event that came without one.
+pub(crate) fn decode_or(json: &[u8], otherwise: impl FnOnce() -> Ulid) -> Result<(Event, Ulid), String> {
     let envelope: Envelope<'_> = serde_json::from_slice(json)
         .map_err(|error| format!("no event: {error}; wanted is {{\"id\": …, \"event\": …, \"data\": …}}"))?;
     if !is_valid_event(&envelope.event) {
@@ -34,7 +39,7 @@ pub(crate) fn decode(json: &[u8]) -> Result<(Event, Ulid), String> {
             envelope.event
         ));
     }
-    let id = envelope.id.as_deref().map_or_else(Ulid::generate, event_id);
+    let id = envelope.id.as_deref().map_or_else(otherwise, event_id);
     let data = RawJson::trusted(envelope.data.map_or("null", RawValue::get));
     Ok((Event::new(envelope.event.as_ref(), data), id))
 }

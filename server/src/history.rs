@@ -71,6 +71,16 @@ impl Histories {
         self.rules.insert(pattern, history);
     }
 
+    /// The most that is kept of any channel, by each measure.
+    #[cfg(feature = "nats")]
+    pub(crate) fn largest(&self) -> History {
+        self.rules.values().fold(self.otherwise, |most, history| History {
+            events: most.events.max(history.events),
+            age: most.age.max(history.age),
+            bytes: most.bytes.max(history.bytes),
+        })
+    }
+
     /// How much is kept of `channel`.
     pub fn get(&self, channel: &str) -> History {
         *self.rules.get(channel).unwrap_or(&self.otherwise)

@@ -29,6 +29,8 @@ mod job;
 mod listeners;
 mod mailbox;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod origin;
 mod outbox;
 mod peeked;
@@ -60,6 +62,8 @@ pub use event::{Delivery, Event, Place, Position, Published, RawJson};
 pub use gateway::{Builder, Gateway};
 pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
+#[cfg(feature = "nats")]
+pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
 pub use server::Server;
 
 pub use tidings_protocol as protocol;

@@ -5,6 +5,7 @@ mod checker;
 mod conformance;
 mod gateways;
 mod memory;
+mod nats;
 mod node;
 mod proxy;
 mod redis;

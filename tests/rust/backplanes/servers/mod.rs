@@ -1,3 +1,4 @@
 //! The real servers, each from Debian's package.
 
+pub(crate) mod nats;
 pub(crate) mod redis;

@@ -1,0 +1,174 @@
+//! What else belongs to life with NATS: other programs, slow consumers, wrong settings, and how long it takes.
+
+use super::Nats;
+use crate::{
+    node::{Backplane, Seen, histories, number, publish, subscribe},
+    servers::nats::Server,
+};
+use futures_util::future::join_all;
+use serde_json::json;
+use std::{
+    sync::{Arc, Barrier},
+    time::Duration,
+};
+use tidings_server::{
+    Broadcaster, Event, Histories, History, NatsBroadcaster, NatsLogin, NatsOptions, Notice, Range,
+};
+use tokio::time::{Instant, MissedTickBehavior};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_programs_publish_with_a_place() {
+    let nats = Nats::new();
+    let (one, two) = (nats.connect(histories()).await, nats.connect(histories()).await);
+    let (first, _one) = subscribe(&*one, "order:1").await;
+    let (second, _two) = subscribe(&*two, "order:1").await;
+    let (live, _live) = subscribe(&*two, "live.a").await;
+    let client = async_nats::connect(nats.server.url()).await.expect("connected");
+    let context = async_nats::jetstream::new(client);
+    let send = |channel: &'static str, json: &'static str| {
+        let (context, subject) = (&context, format!("{}.{channel}", nats.prefix));
+        async move { context.publish(subject, json.into()).await.expect("sent").await.expect("kept") }
+    };
+    send("in.order=3A1", r#"{"event":"paid","data":1}"#).await;
+    send("in.order=3A1", "not for us").await;
+    send("in.order=3A1", r#"{"id":"0190a0b1-c2d3-7e4f-8a9b-0c1d2e3f4a5b","event":"paid","data":2}"#).await;
+    send("live.live=2Ea.-", r#"{"event":"paid","data":3}"#).await;
+    publish(&*one, "order:1", 4).await;
+    let told = first.events(3).await;
+    assert_eq!(told.iter().map(number).collect::<Vec<_>>(), [1, 2, 4]);
+    assert_eq!(u128::from(told[1].id), 0x0190_a0b1_c2d3_7e4f_8a9b_0c1d_2e3f_4a5b);
+    assert_eq!(told, second.events(3).await, "the same ids, and one chain around what was no event");
+    let page = two.history("order:1", Range::Before { offset: None, limit: 9 }).await.expect("open");
+    assert_eq!(page.expect("history").events, told);
+    let told = live.events(1).await;
+    assert_eq!((number(&told[0]), &told[0].place), (3, &None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_subscriber_reads_what_was_dropped() {
+    const COUNT: u64 = 10_000;
+    let nats = Nats::new();
+    let (slow, node) = (nats.connect(histories()).await, nats.connect(histories()).await);
+    let (seen, barrier) = (Seen::default(), Arc::new(Barrier::new(2)));
+    let (sink, waits) = (seen.sink(), barrier.clone());
+    let sink = Arc::new(move |notice: &Notice| {
+        if matches!(notice, Notice::Event(event) if number(event) == 0) {
+            waits.wait();
+        }
+        sink(notice);
+    });
+    let _subscription = slow.subscribe("a".into(), sink).await.expect("subscribed");
+    for from in (0..COUNT).step_by(1_000) {
+        join_all((from..from + 1_000).map(|n| publish(&*node, "a", n))).await;
+    }
+    tokio::task::spawn_blocking(move || barrier.wait()).await.expect("the sink waits");
+    let told = seen.events(COUNT as usize).await;
+    assert_eq!(told.iter().map(number).collect::<Vec<_>>(), (0..COUNT).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_stream_no_longer_has_is_not_passed_over() {
+    let nats = Nats::new();
+    let few = Histories::new(History { events: 3, ..History::default() });
+    let node = nats.connect(few).await;
+    let (seen, subscription) = subscribe(&*node, "a").await;
+    for n in 1..=5 {
+        publish(&*node, "other", n).await;
+        publish(&*node, "a", n).await;
+    }
+    let told = seen.events(5).await;
+    let offset = |n: usize| told[n].place.as_ref().expect("history").position.offset;
+    let page = node
+        .history("a", Range::After { offset: offset(2), limit: 9 })
+        .await
+        .expect("open")
+        .expect("history");
+    assert_eq!(page.events, told[3..]);
+    assert!(page.floor >= offset(1) && page.floor < offset(2), "{page:?}");
+    assert!(page.floor > subscription.position().expect("history").offset);
+    // A channel of which nothing was ever lost says so.
+    let (_, quiet) = subscribe(&*node, "quiet").await;
+    let from = quiet.position().expect("history").offset;
+    publish(&*node, "quiet", 1).await;
+    let page =
+        node.history("quiet", Range::After { offset: from, limit: 9 }).await.expect("open").expect("history");
+    assert!(page.floor <= from && page.events.len() == 1, "{page:?}");
+}
+
+async fn refused(options: NatsOptions) -> String {
+    let begun = Instant::now();
+    let error = NatsBroadcaster::connect(options, histories()).await.expect_err("refused").to_string();
+    assert!(begun.elapsed() < Duration::from_secs(12), "too late: {error}");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_at_the_start_is_named() {
+    let timeout = Duration::from_secs(1);
+    let error = refused(NatsOptions::new("nats://127.0.0.1:1").with_timeout(timeout)).await;
+    assert!(error.contains("127.0.0.1:1 cannot be reached"), "{error}");
+
+    let server = Server::with(
+        "authorization { users: [
+            { user: all, password: secret },
+            { user: few, password: secret, permissions: { publish: [\"tidings.>\"] } },
+        ] }",
+    );
+    let mut login = NatsOptions::new(server.url()).with_timeout(timeout);
+    assert!(refused(login.clone()).await.contains("refuses the login"));
+    login.login = NatsLogin::User("all".into(), "wrong-one".into());
+    let error = refused(login.clone()).await;
+    assert!(error.contains("refuses the login") && !error.contains("wrong-one"), "{error}");
+    login.login = NatsLogin::User("few".into(), "secret".into());
+    let error = refused(login.clone()).await.to_lowercase();
+    assert!(error.contains("permissions violation"), "{error}");
+    let url = format!("nats://all:secret@{}/?prefix=x", server.address);
+    NatsBroadcaster::connect(url.parse().expect("options"), histories()).await.expect("connected");
+
+    let server = Server::with("accounts { a { users: [{ user: u, password: p }], jetstream: disabled } }");
+    let mut login = NatsOptions::new(server.url()).with_timeout(timeout);
+    login.login = NatsLogin::User("u".into(), "p".into());
+    let error = refused(login).await;
+    assert!(error.to_lowercase().contains("jetstream"), "{error}");
+
+    let nats = Nats::new();
+    let few = Histories::new(History { events: 3, ..History::default() });
+    NatsBroadcaster::connect(nats.options(), few).await.expect("connected");
+    let error = refused(nats.options()).await;
+    assert!(error.contains("max_msgs_per_subject is 3, wanted is at least 100000"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn how_long_it_takes_from_one_node_to_the_other() {
+    let nats = Nats::new();
+    let (one, two) = (nats.connect(histories()).await, nats.connect(histories()).await);
+    let begin = Instant::now();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let sink = Arc::new(move |notice: &Notice| {
+        if let Notice::Event(event) = notice {
+            let took = begin.elapsed() - Duration::from_nanos(number(event));
+            sender.send(took).expect("a test");
+        }
+    });
+    let _subscription = two.subscribe("a".into(), sink).await.expect("subscribed");
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut publishes = Vec::new();
+    for _ in 0..10_000 {
+        tick.tick().await;
+        let node = one.clone();
+        publishes.push(tokio::spawn(async move {
+            let now = begin.elapsed().as_nanos() as u64;
+            node.publish("a", Event::new("e", json!(now))).await.expect("published");
+        }));
+    }
+    join_all(publishes).await;
+    let rate = 10_000.0 / begin.elapsed().as_secs_f64();
+    let mut took = Vec::new();
+    while took.len() < 10_000 {
+        took.push(receiver.recv().await.expect("an event"));
+    }
+    took.sort();
+    println!("{rate:.0} a second: p50 {:?}, p99 {:?}, most {:?}", took[5_000], took[9_900], took[9_999]);
+}

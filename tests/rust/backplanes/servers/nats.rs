@@ -1,0 +1,131 @@
+//! `nats-server`: one, or a cluster, each with a folder of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::node::PATIENCE;
+
+/// A server. It ends, with its folder, when it is dropped.
+pub(crate) struct Server {
+    folder: PathBuf,
+    pub(crate) address: SocketAddr,
+    process: Option<Child>,
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+impl Server {
+    /// One server.
+    pub(crate) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// One server, with `settings` besides JetStream.
+    pub(crate) fn with(settings: &str) -> Self {
+        let mut server = Self::prepare(free_port(), settings);
+        server.restart();
+        server
+    }
+
+    /// Three servers that know each other.
+    pub(crate) fn cluster() -> [Self; 3] {
+        let routes = [free_port(), free_port(), free_port()];
+        let known = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+        routes.map(|port| {
+            let cluster = format!(
+                "server_name: s{port}\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", routes: [{known}], no_advertise: true }}\n"
+            );
+            Self::with(&cluster)
+        })
+    }
+
+    fn prepare(port: u16, settings: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("tidings-nats-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let store = folder.join("store");
+        let config = format!(
+            "listen: \"127.0.0.1:{port}\"\n{settings}\njetstream {{ store_dir: {store:?}, max_mem: 256M, max_file: 1G }}\n"
+        );
+        fs::write(folder.join("nats.conf"), config).expect("a configuration");
+        Self { folder, address: (Ipv4Addr::LOCALHOST, port).into(), process: None }
+    }
+
+    /// `nats://` and the address.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Where the streams are.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Starts it, again: until it answers.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let process = Command::new("nats-server")
+            .arg("-c")
+            .arg(self.folder.join("nats.conf"))
+            .args(["-l".as_ref(), self.folder.join("log").as_os_str()])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("nats-server is installed (Debian: apt-get install nats-server)");
+        self.process = Some(process);
+        let until = Instant::now() + PATIENCE;
+        while !self.answers() {
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(Instant::now() < until, "nats-server does not answer: {}", log());
+            std::thread::yield_now();
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(stream) = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)) else {
+            return false;
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket option");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).is_ok_and(|_| line.starts_with("INFO"))
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("SIGKILL");
+            process.wait().expect("an end");
+        }
+    }
+
+    /// Stops it or lets it go on: `STOP` or `CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().expect("a process").id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
+        assert!(sent.expect("sh").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Makes `to` what `from` is.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.expect("cp").success());
+}
