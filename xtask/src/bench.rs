@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, fs, thread};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    setup,
     step::{output, show, step},
     workspace::Workspace,
 };
@@ -127,6 +128,9 @@ fn measure(
 ) -> Result<BTreeMap<String, Measurement>> {
     let mut measured = BTreeMap::new();
     for workload in options.workloads() {
+        if workload == Workload::Backplanes {
+            measured.extend(backplanes(workspace, effort)?);
+        }
         for case in workload.cases(effort) {
             for &contestant in contestants {
                 if !workload.includes(contestant) || !installed.has(contestant) {
@@ -167,6 +171,32 @@ fn load(
             .args(&case.arguments),
     )?;
     serde_json::from_str(&text).with_context(|| format!("the load said {text:?}"))
+}
+
+/// Two gateways over each backplane, by the tests' own servers.
+fn backplanes(workspace: &Workspace, effort: Effort) -> Result<Vec<(String, Measurement)>> {
+    setup::backplanes()?;
+    let release = workspace.target.join("release");
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--quiet", "--package", "tidings-tests", "--test", "backplanes"])
+        .args(["--", "--ignored", "--nocapture", "--exact", "speed::speed"])
+        .env("TIDINGS_BIN", release.join("tidings"))
+        .env("TIDINGS_LOAD", release.join("tidings-load"));
+    if effort == Effort::Quick {
+        command.env("TIDINGS_QUICK", "1");
+    }
+    let text = output(&mut command)?;
+    let mut measured = Vec::new();
+    for line in text.lines().filter_map(|line| line.split_once("measured\t")) {
+        let (case, json) =
+            line.1.split_once('\t').with_context(|| format!("the measurement said {line:?}"))?;
+        let measurement: Measurement = serde_json::from_str(json)?;
+        let key = results::key(Workload::Backplanes, Contestant::Tidings, case);
+        eprintln!("  {key}: {}", Workload::Backplanes.headline(&measurement));
+        measured.push((key, measurement));
+    }
+    Ok(measured)
 }
 
 /// A folder, made when it is not there.

@@ -10,3 +10,4 @@ mod node;
 mod proxy;
 mod redis;
 mod servers;
+mod speed;

@@ -8,7 +8,7 @@ use super::{
     contestant::Contestant::{self, Bun, Floor, Nats, Tidings},
     plot,
     results::{Figure, Results},
-    workload::{SIZES, Workload},
+    workload::{BACKPLANES, SIZES, Workload},
 };
 
 const INTRODUCTION: &str = "\
@@ -71,6 +71,7 @@ fn page(results: &Results) -> Result<String> {
     workers(results, &mut page)?;
     scale(results, &mut page)?;
     slow(results, &mut page)?;
+    backplanes(results, &mut page)?;
     settings(results, &mut page)?;
     Ok(page)
 }
@@ -96,6 +97,11 @@ fn goals(results: &Results, page: &mut String) -> Result<()> {
     let code = results.median(figure(Workload::Slow, "stalled", "stalled_close"), Tidings);
     let met = |met: Option<bool>| met.map_or("", |met| if met { "yes" } else { "**no**" });
     let below = |value: Option<f64>, limit: f64| met(value.map(|value| value <= limit));
+    let p50 = |name: &str| {
+        results.median(figure(Workload::Backplanes, &format!("{name}, 1,000/s"), "p50_ms"), Tidings)
+    };
+    let under = |name: &str, limit: f64| met(p50(name).map(|p50| p50 < limit));
+    let most = results.median(figure(Workload::Backplanes, "postgres, most", "deliveries_per_s"), Tidings);
     let rows = [
         ("one event at a time: CPU per delivery ≤ 1.05 of the floor", text(single, two), below(single, 1.05)),
         ("32 in flight: deliveries per second ≥ Bun", text(burst, two), met(burst.map(|value| value >= 1.0))),
@@ -122,6 +128,18 @@ fn goals(results: &Results, page: &mut String) -> Result<()> {
             below(harm(results, Tidings), 1.15),
         ),
         ("and it is closed with 4008", text(code, whole), met(code.map(|code| code == 4008.0))),
+        (
+            "PostgreSQL between two gateways: p50 < 5 ms at 1,000/s",
+            text(p50("postgres"), two),
+            under("postgres", 5.0),
+        ),
+        (
+            "and 10,000 events/s from one gateway",
+            text(most, thousands),
+            met(most.map(|most| most >= 10_000.0)),
+        ),
+        ("Redis between two gateways: p50 < 1 ms at 1,000/s", text(p50("redis"), two), under("redis", 1.0)),
+        ("NATS between two gateways: p50 < 1 ms at 1,000/s", text(p50("nats"), two), under("nats", 1.0)),
     ];
     page.push_str("## What Tidings is meant to reach\n\n| goal | measured | met |\n|---|---:|---|\n");
     for (goal, measured, met) in rows {
@@ -317,6 +335,41 @@ fn slow(results: &Results, page: &mut String) -> Result<()> {
 fn harm(results: &Results, contestant: Contestant) -> Option<f64> {
     let p99 = |case| figure(Workload::Slow, case, "p99_ms");
     results.ratio_of((p99("stalled"), contestant), (p99("alone"), contestant))
+}
+
+fn backplanes(results: &Results, page: &mut String) -> Result<()> {
+    page.push_str(
+        "## Two gateways over a backplane\n\nOne client publishes at one gateway, one listens at the other: 1,000 events per \
+         second, and as many as 2,000 on their way at any time let through. Two gateways, the backplane's server and the load \
+         share the machine. Redis writes nothing down, NATS keeps its streams in files, PostgreSQL is without fsync; each is \
+         one server on loopback.\n\n\
+         | backplane | p50 ms at 1,000/s | p99 ms | events/s at most | p50 ms ÷ memory | gaps, twice |\n\
+         |---|---:|---:|---:|---:|---:|\n",
+    );
+    for (name, title) in BACKPLANES {
+        let [paced, most] = ["1,000/s", "most"].map(|load| format!("{name}, {load}"));
+        let of = |case, field| figure(Workload::Backplanes, case, field);
+        let median = |case, field, show| text(results.median(of(case, field), Tidings), show);
+        let ratio =
+            results.ratio_of((of(&paced, "p50_ms"), Tidings), (of("memory, 1,000/s", "p50_ms"), Tidings));
+        let worst = |field| {
+            let worst =
+                [&paced, &most].into_iter().filter_map(|case| results.worst(of(case, field), Tidings));
+            text(worst.reduce(f64::max), whole)
+        };
+        writeln!(
+            page,
+            "| {title} | {} | {} | {} | {} | {}, {} |",
+            median(&paced, "p50_ms", two),
+            median(&paced, "p99_ms", two),
+            median(&most, "deliveries_per_s", thousands),
+            text(ratio, one),
+            worst("gaps"),
+            worst("duplicates"),
+        )?;
+    }
+    page.push('\n');
+    Ok(())
 }
 
 fn settings(results: &Results, page: &mut String) -> Result<()> {

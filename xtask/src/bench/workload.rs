@@ -18,7 +18,18 @@ pub(super) enum Workload {
     Scale,
     /// One client that never reads among 1,000.
     Slow,
+    /// Two gateways over each backplane: see `tests/rust/backplanes/speed.rs`.
+    Backplanes,
 }
+
+/// The backplanes of [`Workload::Backplanes`] as its cases name them, and how the report does.
+pub(super) const BACKPLANES: [(&str, &str); 5] = [
+    ("memory", "memory, one gateway"),
+    ("redis", "Redis"),
+    ("nats", "NATS"),
+    ("postgres", "PostgreSQL"),
+    ("polled", "PostgreSQL, asked every 250 ms"),
+];
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +53,16 @@ pub(super) struct Case {
 pub(super) const SIZES: [usize; 5] = [100, 300, 1_000, 5_000, 15_000];
 
 impl Workload {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Single, Self::Burst, Self::Many, Self::Idle, Self::Workers, Self::Scale, Self::Slow];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Single,
+        Self::Burst,
+        Self::Many,
+        Self::Idle,
+        Self::Workers,
+        Self::Scale,
+        Self::Slow,
+        Self::Backplanes,
+    ];
 
     /// On the command line and in the results.
     pub(super) fn name(self) -> &'static str {
@@ -55,13 +74,14 @@ impl Workload {
             Self::Workers => "workers",
             Self::Scale => "scale",
             Self::Slow => "slow",
+            Self::Backplanes => "backplanes",
         }
     }
 
     pub(super) fn includes(self, contestant: Contestant) -> bool {
         match self {
             Self::Single | Self::Burst | Self::Many | Self::Idle => true,
-            Self::Workers => contestant == Contestant::Tidings,
+            Self::Workers | Self::Backplanes => contestant == Contestant::Tidings,
             Self::Scale => matches!(contestant, Contestant::Floor | Contestant::Tidings | Contestant::Bun),
             // The floor loses what does not fit; nchan sends a client that is behind no more than it stores.
             Self::Slow => contestant != Contestant::Floor,
@@ -115,6 +135,8 @@ impl Workload {
                 cases[1].arguments.push("--stalled".to_owned());
                 cases
             }
+            // They start servers of their own.
+            Self::Backplanes => Vec::new(),
         }
     }
 

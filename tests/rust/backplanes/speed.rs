@@ -1,0 +1,103 @@
+//! No test: how fast two gateways are over each backplane. `cargo xtask bench` runs it, and says which programs to measure.
+
+use crate::{node::PATIENCE, servers};
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How a measurement differs from the next: its name, and what the load is told.
+const LOADS: [(&str, &[&str]); 2] = [
+    ("1,000/s", &["--rate", "1000", "--window", "100000"]),
+    // So many are on their way at any time: fewer than a gateway takes of one client.
+    ("most", &["--window", "2000"]),
+];
+
+/// A gateway in a process of its own; it is killed when this is dropped.
+struct Gateway {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Gateway {
+    fn start(backplane: &[&str]) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let process =
+            Command::new(env::var_os("TIDINGS_BIN").expect("TIDINGS_BIN names the gateway's program"))
+                .args([
+                    "serve",
+                    "--workers",
+                    "1",
+                    "--allow-client-publish",
+                    "bench.*",
+                    "--bind",
+                    &address.to_string(),
+                ])
+                .args(backplane)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the gateway starts");
+        let mut gateway = Self { process, address };
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(address).is_err() {
+            let ended = gateway.process.try_wait().expect("a child");
+            assert!(ended.is_none() && Instant::now() < deadline, "no gateway over {backplane:?}: {ended:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        gateway
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Publishes at one gateway, listens at the other, and prints what the load says of it.
+fn measure(name: &str, backplane: &[&str]) {
+    let quick = env::var_os("TIDINGS_QUICK").is_some();
+    for (load, arguments) in LOADS {
+        let (near, far) = (Gateway::start(backplane), Gateway::start(backplane));
+        // Memory is within one gateway.
+        let publish_to = if backplane.is_empty() { near.address } else { far.address };
+        let output =
+            Command::new(env::var_os("TIDINGS_LOAD").expect("TIDINGS_LOAD names the load's program"))
+                .args(["fan-out", "--dialect", "tidings", "--address", &near.address.to_string()])
+                .args(["--publish-to", &publish_to.to_string(), "--pid", &near.process.id().to_string()])
+                .args(["--subscribers", "1"])
+                .args(if quick {
+                    ["--warmup", "0.2", "--seconds", "0.3"]
+                } else {
+                    ["--warmup", "1", "--seconds", "4"]
+                })
+                .args(arguments)
+                .stderr(Stdio::inherit())
+                .output()
+                .expect("the load starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}, {load}: {said}");
+        println!("measured\t{name}, {load}\t{}", said.trim());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo xtask bench --only backplanes"]
+async fn speed() {
+    measure("memory", &[]);
+    {
+        let redis = servers::redis::Redis::start(&[]);
+        measure("redis", &["--backplane", &format!("redis://{}", redis.address())]);
+    }
+    {
+        let nats = servers::nats::Server::start();
+        measure("nats", &["--backplane", &nats.url()]);
+    }
+}
