@@ -523,6 +523,46 @@ async fn scripts_that_were_forgotten_are_loaded_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_memory_refuses() {
+    let redis = Redis::start(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    let node = connect(redis.address()).await;
+    let (seen, subscription) = subscribe(&node, "a").await;
+    let begin = subscription.position().expect("history").offset;
+    let event = || Event::new("e", json!("x".repeat(60_000)));
+    let mut accepted = 0;
+    let refused = loop {
+        match node.publish("a", event()).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(accepted < 200, "more than there is room for");
+    };
+    assert!(refused.contains("OOM") || refused.contains("maxmemory"), "{refused}");
+    assert_eq!(node.unavailable(), None);
+    redis.cli(&["config", "set", "maxmemory", "100mb"]);
+    let last = node.publish("a", event()).await.expect("published").position.expect("history");
+    assert_eq!(last.offset, begin + accepted + 1);
+    seen.events(accepted as usize + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures: publishes a second of two nodes, 200 at a time each"]
+async fn throughput() {
+    let redis = Redis::start(&[]);
+    let nodes = [connect(redis.address()).await, connect(redis.address()).await];
+    let (seen, _subscription) = subscribe(&nodes[1], "a0").await;
+    let begun = Instant::now();
+    join_all(nodes.iter().map(async |node| {
+        for _ in 0..100 {
+            join_all((0..200).map(|n| publish(node, if n % 2 == 0 { "a0" } else { "a1" }, n))).await;
+        }
+    }))
+    .await;
+    println!("{:.0} publishes a second", 40_000.0 / begun.elapsed().as_secs_f64());
+    seen.events(20_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures: publish to delivery, 1,000 publishes a second, two nodes"]
 async fn latency() {
     let redis = Redis::start(&[]);
