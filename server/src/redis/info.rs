@@ -6,8 +6,8 @@ pub(super) struct Info {
     version: String,
     mode: String,
     role: String,
-    /// Another one after every restart and every promotion.
-    pub(super) replication: String,
+    /// Which server it is: another one after every restart, and after every promotion.
+    pub(super) identity: String,
     /// Whether it has all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
     pub(super) kept_all: bool,
 }
@@ -23,7 +23,8 @@ impl Info {
             version: field("redis_version"),
             mode: if mode.is_empty() { field("server_mode") } else { mode },
             role: field("role"),
-            replication: field("master_replid"),
+            // Not the replication id, which changes too when no replica was there for an hour.
+            identity: format!("{}.{}", field("run_id"), field("second_repl_offset")),
             kept_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
         }
     }
@@ -61,7 +62,7 @@ mod tests {
     fn info(version: &str, mode: &str, role: &str, second: &str) -> Info {
         Info::parse(&format!(
             "# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\n# Persistence\r\naof_enabled:1\r\n\
-             # Replication\r\nrole:{role}\r\nmaster_replid:abc\r\nsecond_repl_offset:{second}\r\n"
+             # Replication\r\nrole:{role}\r\nsecond_repl_offset:{second}\r\n"
         ))
     }
 

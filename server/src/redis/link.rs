@@ -220,7 +220,7 @@ impl Link {
         let Ok(info) = self.info().await else { return };
         if let Err(problem) = info.check_role() {
             self.lose(problem);
-        } else if info.replication != self.info.replication {
+        } else if info.identity != self.info.identity {
             self.lose("it is another server now");
         }
     }
@@ -263,7 +263,7 @@ impl Link {
         }
         let age = history.age.min(FOR_EVER);
         command
-            .arg(&self.info.replication)
+            .arg(&self.info.identity)
             .arg(u8::from(self.info.kept_all))
             .arg(epoch())
             .arg(history.events)

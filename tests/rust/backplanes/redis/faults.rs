@@ -513,6 +513,27 @@ async fn a_master_that_becomes_a_replica_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_replication_id_is_no_new_server() {
+    let redis = Redis::start(&["--enable-debug-command", "yes"]);
+    let node = connect(redis.address()).await;
+    let before = publish(&node, "a", 1).await.position.expect("history");
+    assert_eq!(redis.cli(&["debug", "change-repl-id"]), "OK");
+    let probes = || {
+        let stats = redis.cli(&["info", "commandstats"]);
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_info:calls="));
+        // One of them is our own, and not counted yet.
+        calls.and_then(|calls| calls.split(',').next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let (first, asked) = (probes(), AtomicU64::new(0));
+    until(|| probes() >= first + asked.fetch_add(1, Ordering::Relaxed) + 3).await;
+    let other = connect(redis.address()).await;
+    for node in [&node, &other] {
+        assert_eq!(node.unavailable(), None);
+        assert_eq!(publish(node, "a", 2).await.position.expect("history").epoch, before.epoch);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_that_were_forgotten_are_loaded_again() {
     let redis = Redis::start(&[]);
     let node = connect(redis.address()).await;

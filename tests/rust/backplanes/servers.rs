@@ -1,0 +1,3 @@
+//! The real servers, as Debian has them.
+
+pub(crate) mod redis;

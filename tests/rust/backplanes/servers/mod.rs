@@ -1,3 +1,0 @@
-//! The real servers, each from Debian's package.
-
-pub(crate) mod redis;
