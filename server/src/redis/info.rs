@@ -8,8 +8,8 @@ pub(super) struct Info {
     role: String,
     /// Which server it is: another one after every restart, and after every promotion.
     pub(super) identity: String,
-    /// Whether it has all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
-    pub(super) kept_all: bool,
+    /// Whether it may have all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
+    pub(super) may_have_all: bool,
 }
 
 impl Info {
@@ -25,7 +25,7 @@ impl Info {
             role: field("role"),
             // Not the replication id, which changes too when no replica was there for an hour.
             identity: format!("{}.{}", field("run_id"), field("second_repl_offset")),
-            kept_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
+            may_have_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
         }
     }
 
@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_promoted_replica_may_have_lost_something() {
-        assert!(info("7.0.0", "standalone", "master", "-1").kept_all);
-        assert!(!info("7.0.0", "standalone", "master", "1234").kept_all);
-        assert!(!Info::parse("aof_enabled:0\r\nsecond_repl_offset:-1\r\n").kept_all);
+        assert!(info("7.0.0", "standalone", "master", "-1").may_have_all);
+        assert!(!info("7.0.0", "standalone", "master", "1234").may_have_all);
+        assert!(!Info::parse("aof_enabled:0\r\nsecond_repl_offset:-1\r\n").may_have_all);
     }
 }
