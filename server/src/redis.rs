@@ -26,8 +26,9 @@ use std::{fmt, sync::Arc};
 /// out. Their events reach the subscribers that are there, and have no place in the channel's history.
 ///
 /// A channel on which nothing was published or read for a day beyond its history's age is forgotten. Who comes back to it
-/// later is told that its epoch is another one; so is everybody when Redis has lost what it had accepted, and when
-/// another server has taken its place that may have.
+/// later is told that its epoch is another one; so is everybody when Redis has lost what it had accepted, and when it was
+/// restarted or replaced and may have. With `appendonly yes` and `appendfsync always` a restart loses nothing, and clients
+/// go on where they were; for that the user needs the right to `CONFIG GET`.
 ///
 /// While the link is down publishes and new subscriptions fail at once, and when Redis does not answer, after
 /// [`RedisOptions::timeout`]. Those that are subscribed stay, and get what they have missed when the link is back, or are

@@ -6,10 +6,10 @@ pub(super) struct Info {
     version: String,
     mode: String,
     role: String,
-    /// Another one after every restart and every promotion.
-    pub(super) replication: String,
-    /// Whether it has all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
-    pub(super) kept_all: bool,
+    /// Which server it is: another one after every restart, and after every promotion.
+    pub(super) identity: String,
+    /// Whether it may have all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
+    pub(super) may_have_all: bool,
 }
 
 impl Info {
@@ -23,8 +23,9 @@ impl Info {
             version: field("redis_version"),
             mode: if mode.is_empty() { field("server_mode") } else { mode },
             role: field("role"),
-            replication: field("master_replid"),
-            kept_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
+            // Not the replication id, which changes too when no replica was there for an hour.
+            identity: format!("{}.{}", field("run_id"), field("second_repl_offset")),
+            may_have_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
         }
     }
 
@@ -61,7 +62,7 @@ mod tests {
     fn info(version: &str, mode: &str, role: &str, second: &str) -> Info {
         Info::parse(&format!(
             "# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\n# Persistence\r\naof_enabled:1\r\n\
-             # Replication\r\nrole:{role}\r\nmaster_replid:abc\r\nsecond_repl_offset:{second}\r\n"
+             # Replication\r\nrole:{role}\r\nsecond_repl_offset:{second}\r\n"
         ))
     }
 
@@ -85,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_promoted_replica_may_have_lost_something() {
-        assert!(info("7.0.0", "standalone", "master", "-1").kept_all);
-        assert!(!info("7.0.0", "standalone", "master", "1234").kept_all);
-        assert!(!Info::parse("aof_enabled:0\r\nsecond_repl_offset:-1\r\n").kept_all);
+        assert!(info("7.0.0", "standalone", "master", "-1").may_have_all);
+        assert!(!info("7.0.0", "standalone", "master", "1234").may_have_all);
+        assert!(!Info::parse("aof_enabled:0\r\nsecond_repl_offset:-1\r\n").may_have_all);
     }
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, Value, aio::MultiplexedConnection, cmd,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -35,6 +35,8 @@ pub(super) struct Link {
     options: Arc<RedisOptions>,
     connection: MultiplexedConnection,
     info: Info,
+    /// Whether it has all that it ever accepted.
+    kept_all: bool,
     scripts: Scripts,
     loss: Loss,
 }
@@ -97,9 +99,11 @@ impl Link {
                 renew: String::new(),
             };
             let info = Info::parse("");
-            let mut link = Self { options: options.clone(), connection, info, scripts, loss };
+            let mut link =
+                Self { options: options.clone(), connection, info, kept_all: false, scripts, loss };
             link.info = link.info().await.map_err(|error| wrong(error.to_string()))?;
             link.info.check().map_err(wrong)?;
+            link.kept_all = link.info.may_have_all && link.syncs_always().await;
             link.scripts = link.load().await.map_err(|error| wrong(error.to_string()))?;
             Ok(Arc::new(link))
         };
@@ -129,6 +133,14 @@ impl Link {
             Value::VerbatimString { text, .. } => Ok(Info::parse(&text)),
             other => Err(LinkError::Unreadable(format!("to INFO {other:?}"))),
         }
+    }
+
+    /// Whether what is accepted is on disk by then. With `everysec` a killed process may lose what it has accepted: it does
+    /// not write while the disk is busy. Without the right to ask, nobody can tell.
+    async fn syncs_always(&self) -> bool {
+        let answer = self.call(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+        let settings = answer.ok().and_then(|answer| redis::from_redis_value(answer).ok());
+        settings.is_some_and(|settings: HashMap<String, String>| settings.values().eq(["always"]))
     }
 
     /// Does once whatever we shall do, on a channel of our own that nobody has.
@@ -220,7 +232,7 @@ impl Link {
         let Ok(info) = self.info().await else { return };
         if let Err(problem) = info.check_role() {
             self.lose(problem);
-        } else if info.replication != self.info.replication {
+        } else if info.identity != self.info.identity {
             self.lose("it is another server now");
         }
     }
@@ -263,8 +275,8 @@ impl Link {
         }
         let age = history.age.min(FOR_EVER);
         command
-            .arg(&self.info.replication)
-            .arg(u8::from(self.info.kept_all))
+            .arg(&self.info.identity)
+            .arg(u8::from(self.kept_all))
             .arg(epoch())
             .arg(history.events)
             .arg(age.as_millis().max(1) as u64)
