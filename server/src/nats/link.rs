@@ -149,6 +149,8 @@ impl Signals {
 }
 
 async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client, String> {
+    // Without a choice of its own rustls panics when more than one provider is built in; a choice made earlier stays.
+    let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
     let hearing = signals.clone();
     let base = ConnectOptions::new()
         .name("tidings")
@@ -163,6 +165,10 @@ async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client
             hearing.hear(event);
             std::future::ready(())
         });
+    let base = match &options.ca {
+        None => base,
+        Some(path) => base.add_root_certificates(path.clone()),
+    };
     let base = match &options.login {
         NatsLogin::None => base,
         NatsLogin::User(user, password) => base.user_and_password(user.clone(), password.clone()),

@@ -256,6 +256,23 @@ async fn each_of_three_servers_is_killed_and_so_is_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_without_a_majority_accepts_nothing_and_goes_on_with_one() {
+    let (mut servers, options) = cluster().await;
+    let rig = Rig::start(&rotated(&options)).await;
+    servers[1].kill();
+    servers[2].kill();
+    rig.are_down().await;
+    let before = rig.checker.count();
+    let begun = Instant::now();
+    let refused = rig.nodes[2].publish("a", Event::new("e", json!(5_000_000))).await;
+    assert!(matches!(refused, Err(BroadcastError::Publish(_))), "{refused:?}");
+    assert!(begun.elapsed() < 2 * TIMEOUT);
+    assert_eq!(rig.checker.count(), before);
+    servers[1].restart();
+    rig.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lost_its_last_events_begins_another_epoch() {
     let mut server = Server::start();
     let proxy = Proxy::start(server.address).await;
