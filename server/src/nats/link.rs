@@ -79,9 +79,11 @@ impl Link {
     ) -> Result<Self, String> {
         let signals = Arc::new(Signals::default());
         let client = connect(options, &signals).await?;
-        let info = client.server_info();
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
-            return Err(format!("the server is version {}, wanted is 2.9 or later", info.version));
+            return Err(format!(
+                "the server is version {}, wanted is 2.9 or later",
+                client.server_info().version
+            ));
         }
         let context = ContextBuilder::new()
             .timeout(options.timeout)
@@ -97,8 +99,11 @@ impl Link {
         let wanted = stream::live(&live.name, subjects.live(), options);
         open(&live, &wanted, options).await.map_err(words)?;
         if is_rolled_back(&kept, &mut info, witnesses).await.map_err(|error| signals.words(&error))? {
+            // Every node that notices it makes the same of it, and another one of the next time.
+            let generation =
+                envelope::event_id(&format!("{} {}", epoch(&info), client.server_info().server_id));
             info.config["description"] =
-                format!("Tidings: events were lost, so this is generation {}", Ulid::generate()).into();
+                format!("Tidings: events were lost, so this is generation {generation}").into();
             info = kept.update(&info.config).await.map_err(|error| {
                 format!("events were lost, and the stream takes no mark of it: {}", signals.words(&error))
             })?;
