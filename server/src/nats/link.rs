@@ -236,10 +236,10 @@ async fn is_rolled_back(
     info: &mut Info,
     witnesses: &Mutex<Witnesses>,
 ) -> Result<bool, StreamError> {
-    let epoch = epoch(info);
+    let known = epoch(info);
     let (top, seen, doubted) = {
         let witnesses = witnesses.lock();
-        (witnesses.top(&epoch), witnesses.of(&epoch), witnesses.is_doubted(&epoch))
+        (witnesses.top(&known), witnesses.of(&known), witnesses.is_doubted(&known))
     };
     // A server that has just become the leader may not have read all it has.
     for _ in 0..LOOKS {
@@ -248,6 +248,10 @@ async fn is_rolled_back(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         *info = stream.info().await?;
+        if epoch(info) != known {
+            // Somebody else was faster.
+            return Ok(false);
+        }
     }
     if info.state.last_seq < top || doubted {
         return Ok(true);
