@@ -190,9 +190,9 @@ impl Inner {
         let (id, deadline) = (Ulid::generate(), Instant::now() + self.options.timeout);
         let has_history = !self.histories.get(channel).is_off();
         let subject = if has_history {
-            self.subjects.into_kept(channel)
+            self.subjects.to_kept(channel)
         } else {
-            self.subjects.into_live(channel, event.key())
+            self.subjects.to_live(channel, event.key())
         };
         let mut message = PublishMessage::build().payload(envelope::encode(&event, id).into());
         if let Some(key) = event.key() {
@@ -252,7 +252,7 @@ impl Inner {
         if history.is_off() {
             return Ok(None);
         }
-        let subject = self.subjects.into_kept(channel);
+        let subject = self.subjects.to_kept(channel);
         let read = async {
             let link = self.link().await?;
             let page = tokio::select! {

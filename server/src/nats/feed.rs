@@ -130,7 +130,7 @@ impl Feed {
             self.started.send_replace(true);
             return Ok(());
         }
-        let subject = self.inner.subjects.into_kept(&self.channel);
+        let subject = self.inner.subjects.to_kept(&self.channel);
         let info = link.kept.info().await?;
         let last = link.kept.last_of(&subject).await?;
         let end = last.as_ref().map_or(info.state.last_seq, |last| last.sequence);

@@ -64,6 +64,8 @@ async fn watch(inner: &Inner, link: &Link) -> String {
         if link.is_lost() {
             return "the connection was lost".to_owned();
         }
+        // Asked before the stream is, which may have gone on by then.
+        let top = inner.witnesses.lock().top(&link.epoch);
         let look = async { timeout(PATIENCE, link.kept.info()).await };
         let looked = tokio::select! {
             biased;
@@ -82,7 +84,7 @@ async fn watch(inner: &Inner, link: &Link) -> String {
                 continue;
             }
         };
-        if link::epoch(&info) != link.epoch || info.state.last_seq < inner.witnesses.lock().top(&link.epoch) {
+        if link::epoch(&info) != link.epoch || info.state.last_seq < top {
             return "the stream has become another one".to_owned();
         }
         inner.witnesses.lock().saw(&link.epoch, info.state.last_seq);

@@ -79,9 +79,11 @@ impl Link {
     ) -> Result<Self, String> {
         let signals = Arc::new(Signals::default());
         let client = connect(options, &signals).await?;
-        let info = client.server_info();
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
-            return Err(format!("the server is version {}, wanted is 2.9 or later", info.version));
+            return Err(format!(
+                "the server is version {}, wanted is 2.9 or later",
+                client.server_info().version
+            ));
         }
         let context = ContextBuilder::new()
             .timeout(options.timeout)
@@ -97,8 +99,11 @@ impl Link {
         let wanted = stream::live(&live.name, subjects.live(), options);
         open(&live, &wanted, options).await.map_err(words)?;
         if is_rolled_back(&kept, &mut info, witnesses).await.map_err(|error| signals.words(&error))? {
+            // Every node that notices it makes the same of it, and another one of the next time.
+            let generation =
+                envelope::event_id(&format!("{} {}", epoch(&info), client.server_info().server_id));
             info.config["description"] =
-                format!("Tidings: events were lost, so this is generation {}", Ulid::generate()).into();
+                format!("Tidings: events were lost, so this is generation {generation}").into();
             info = kept.update(&info.config).await.map_err(|error| {
                 format!("events were lost, and the stream takes no mark of it: {}", signals.words(&error))
             })?;
@@ -149,6 +154,8 @@ impl Signals {
 }
 
 async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client, String> {
+    // Without a choice of its own rustls panics when more than one provider is built in; a choice made earlier stays.
+    let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
     let hearing = signals.clone();
     let base = ConnectOptions::new()
         .name("tidings")
@@ -163,6 +170,10 @@ async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client
             hearing.hear(event);
             std::future::ready(())
         });
+    let base = match &options.ca {
+        None => base,
+        Some(path) => base.add_root_certificates(path.clone()),
+    };
     let base = match &options.login {
         NatsLogin::None => base,
         NatsLogin::User(user, password) => base.user_and_password(user.clone(), password.clone()),
@@ -225,10 +236,10 @@ async fn is_rolled_back(
     info: &mut Info,
     witnesses: &Mutex<Witnesses>,
 ) -> Result<bool, StreamError> {
-    let epoch = epoch(info);
+    let known = epoch(info);
     let (top, seen, doubted) = {
         let witnesses = witnesses.lock();
-        (witnesses.top(&epoch), witnesses.of(&epoch), witnesses.is_doubted(&epoch))
+        (witnesses.top(&known), witnesses.of(&known), witnesses.is_doubted(&known))
     };
     // A server that has just become the leader may not have read all it has.
     for _ in 0..LOOKS {
@@ -237,6 +248,10 @@ async fn is_rolled_back(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
         *info = stream.info().await?;
+        if epoch(info) != known {
+            // Somebody else was faster.
+            return Ok(false);
+        }
     }
     if info.state.last_seq < top || doubted {
         return Ok(true);

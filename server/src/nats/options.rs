@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 /// How to reach NATS. From text: `nats://user:password@host:4222,other:4222/?prefix=tidings&replicas=3&storage=file`;
-/// with `tls://` encrypted, `nats://token@host`, and `creds=/path/to/file.creds`.
+/// with `tls://` encrypted, `nats://token@host`, `creds=/path/to/file.creds` and `ca=/path/to/ca.pem`.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NatsOptions {
@@ -13,6 +13,8 @@ pub struct NatsOptions {
     pub servers: Vec<String>,
     /// How to log in. Default: without.
     pub login: NatsLogin,
+    /// A file of the certificates to trust, as PEM. Default: those of the system.
+    pub ca: Option<PathBuf>,
     /// What every subject begins with, and the streams' names with `-` for `.`. Default `tidings`.
     pub prefix: String,
     /// How many servers keep each event, when the streams are made: 1 to 5. Default: 1, and any is accepted of streams
@@ -46,6 +48,7 @@ impl NatsOptions {
         Self {
             servers: vec![server.into()],
             login: NatsLogin::None,
+            ca: None,
             prefix: "tidings".to_owned(),
             replicas: None,
             memory: None,
@@ -122,6 +125,7 @@ impl FromStr for NatsOptions {
             match (name, value.as_str()) {
                 ("prefix", _) => options.prefix = value,
                 ("creds", _) => options.login = NatsLogin::Credentials(value.into()),
+                ("ca", _) => options.ca = Some(value.into()),
                 ("storage", "file") => options.memory = Some(false),
                 ("storage", "memory") => options.memory = Some(true),
                 ("storage", _) => {
@@ -133,7 +137,7 @@ impl FromStr for NatsOptions {
                 }
                 _ => {
                     return Err(config(format!(
-                        "no parameter {name:?}: allowed are prefix, replicas, storage and creds"
+                        "no parameter {name:?}: allowed are prefix, replicas, storage, creds and ca"
                     )));
                 }
             }

@@ -118,7 +118,7 @@ impl Stream {
         let answer = self.context.request(subject, &which).await;
         match answer.map_err(|error| StreamError::Silent(error.into()))? {
             Response::Ok(Got { message }) => {
-                StreamMessage::try_from(message).map(Some).map_err(|error| StreamError::Silent(error.into()))
+                StreamMessage::try_from(message).map(Some).map_err(StreamError::Silent)
             }
             Response::Err { error } => match error.error_code().0 {
                 NO_SUCH_MESSAGE => Ok(None),
@@ -194,7 +194,7 @@ fn stream(
 pub(super) fn misfits(is: &Value, wanted: &Value, options: &NatsOptions) -> Vec<String> {
     let mut misfits = Vec::new();
     let mut differs = |name: &str, rule: &str| {
-        misfits.push(format!("{name} is {}, wanted is {rule}{}", is[name], wanted[name]))
+        misfits.push(format!("{name} is {}, wanted is {rule}{}", is[name], wanted[name]));
     };
     for name in ["subjects", "retention", "discard"] {
         if is[name] != wanted[name] {

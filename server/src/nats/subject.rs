@@ -25,13 +25,13 @@ impl Subjects {
     }
 
     /// Where events of a channel with history are published.
-    pub(super) fn into_kept(&self, channel: &str) -> String {
+    pub(super) fn to_kept(&self, channel: &str) -> String {
         format!("{}.in.{}", self.prefix, token(channel))
     }
 
     /// Where an event of a channel without history is published: one subject for each key, so that the last event of each
     /// is kept as long as its key.
-    pub(super) fn into_live(&self, channel: &str, key: Option<&str>) -> String {
+    pub(super) fn to_live(&self, channel: &str, key: Option<&str>) -> String {
         let key = key.map_or_else(|| "-".to_owned(), |key| event_id(&format!("key {key}")).to_string());
         format!("{}.live.{}.{key}", self.prefix, token(channel))
     }
@@ -68,10 +68,10 @@ mod tests {
     #[test]
     fn a_channel_is_one_token() {
         let subjects = Subjects::new("tidings");
-        assert_eq!(subjects.into_kept("room:1"), "tidings.in.room=3A1");
+        assert_eq!(subjects.to_kept("room:1"), "tidings.in.room=3A1");
         assert_eq!(subjects.out("a.b", true), "tidings.out.a=2Eb");
         assert_eq!(subjects.out("a*", false), "tidings.out.a=2A.*");
-        assert_eq!(subjects.into_live("ä", None), "tidings.live.=C3=A4.-");
+        assert_eq!(subjects.to_live("ä", None), "tidings.live.=C3=A4.-");
         assert_ne!(token("a=2Eb"), token("a.b"));
         assert_eq!(message_id("a.b", "k\r\n"), "a=2Eb.k=0D=0A");
     }

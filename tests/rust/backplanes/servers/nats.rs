@@ -24,6 +24,10 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+pub(crate) fn free_ports() -> [u16; 3] {
+    [free_port(), free_port(), free_port()]
+}
+
 impl Server {
     /// One server.
     pub(crate) fn start() -> Self {
@@ -39,13 +43,19 @@ impl Server {
 
     /// Three servers that know each other.
     pub(crate) fn cluster() -> [Self; 3] {
-        let routes = [free_port(), free_port(), free_port()];
-        let known = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
-        routes.map(|port| {
-            let cluster = format!(
-                "server_name: s{port}\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", routes: [{known}], no_advertise: true }}\n"
-            );
-            Self::with(&cluster)
+        let routes = free_ports();
+        Self::cluster_over(routes, routes)
+    }
+
+    /// Three servers that listen for each other at `routes`, and are found there at the ports `from` outside.
+    pub(crate) fn cluster_over(routes: [u16; 3], from: [u16; 3]) -> [Self; 3] {
+        let known = from.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+        [0, 1, 2].map(|n| {
+            let (port, outside) = (routes[n], from[n]);
+            Self::with(&format!(
+                "server_name: s{port}\nping_interval: \"1s\"\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", \
+                 advertise: \"127.0.0.1:{outside}\", routes: [{known}], no_advertise: true }}\n"
+            ))
         })
     }
 
