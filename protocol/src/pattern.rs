@@ -100,6 +100,11 @@ impl<V> Rules<V> {
             .get(channel)
             .or_else(|| self.prefixes.iter().find(|(p, _)| channel.starts_with(p.as_str())).map(|(_, v)| v))
     }
+
+    /// Every value.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.exact.values().chain(self.prefixes.iter().map(|(_, value)| value))
+    }
 }
 
 /// What holds where no rule matches: `private-` and `presence-` channels are denied, all others allowed.

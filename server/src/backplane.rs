@@ -8,6 +8,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 pub enum Backplane {
     /// Within this process.
     Memory,
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<crate::PostgresConfig>),
 }
 
 impl FromStr for Backplane {
@@ -16,6 +19,8 @@ impl FromStr for Backplane {
     fn from_str(text: &str) -> Result<Self, BroadcastError> {
         match text.split_once(':').map_or(text, |(scheme, _)| scheme) {
             "memory" => Ok(Self::Memory),
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(text.parse()?))),
             scheme => Err(BroadcastError::Config(format!(
                 "no backplane {scheme:?}: allowed is {}",
                 Self::allowed().join(", ")
@@ -29,6 +34,8 @@ impl fmt::Debug for Backplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.fmt(f),
         }
     }
 }
@@ -36,7 +43,11 @@ impl fmt::Debug for Backplane {
 impl Backplane {
     /// What this build allows.
     fn allowed() -> Vec<&'static str> {
-        vec!["memory"]
+        vec![
+            "memory",
+            #[cfg(feature = "postgres")]
+            "postgres://…",
+        ]
     }
 
     /// Connects to it; `histories` says how much is kept of each channel.
@@ -46,6 +57,8 @@ impl Backplane {
     pub async fn connect(&self, histories: Histories) -> Result<Arc<dyn Broadcaster>, BroadcastError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryBroadcaster::new(histories))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Ok(Arc::new(config.as_ref().clone().connect(histories).await?)),
         }
     }
 }

@@ -32,6 +32,8 @@ mod memory;
 mod origin;
 mod outbox;
 mod peeked;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod probes;
 mod problem;
 mod server;
@@ -56,6 +58,8 @@ pub use event::{Delivery, Event, Place, Position, Published, RawJson};
 pub use gateway::{Builder, Gateway};
 pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBroadcaster, PostgresConfig};
 pub use server::Server;
 
 pub use tidings_protocol as protocol;

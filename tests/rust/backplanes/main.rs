@@ -5,4 +5,6 @@ mod checker;
 mod conformance;
 mod memory;
 mod node;
+mod postgres;
 mod proxy;
+mod servers;

@@ -1,0 +1,3 @@
+//! The real servers, each from its Debian package.
+
+pub(crate) mod postgres;
