@@ -170,6 +170,20 @@ impl Server {
         }
     }
 
+    /// Sends a signal to the process of a standby that hears of its primary.
+    pub(crate) fn signal_receiver(&self, signal: libc::c_int) {
+        let Some(child) = &self.child else { return };
+        let main = child.id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).expect("a process");
+        for id in children.split_whitespace() {
+            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            if line.contains("walreceiver") {
+                // SAFETY: a process of a server that this one has started.
+                unsafe { libc::kill(id.parse().expect("a number"), signal) };
+            }
+        }
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -197,6 +211,20 @@ impl Server {
     }
 
     /// A connection of another program.
+    /// The same, once the server takes connections.
+    pub(crate) async fn sql_when_ready(&self, database: &str) -> Client {
+        let ready = async {
+            loop {
+                if let Ok((client, connection)) = tokio_postgres::connect(&self.url(database), NoTls).await {
+                    tokio::spawn(connection);
+                    return client;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("a server")
+    }
+
     pub(crate) async fn sql(&self, database: &str) -> Client {
         let (client, connection) =
             tokio_postgres::connect(&self.url(database), NoTls).await.expect("a connection");
