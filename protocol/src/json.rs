@@ -21,7 +21,10 @@ pub struct JsonFields<'a> {
 impl<'a> JsonFields<'a> {
     /// Reads one JSON object; `None` for any other text.
     pub fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let mut fields = Self { values: [None; Key::ALL.len()] };
+        let mut json = serde_json::Deserializer::from_str(text);
+        json.deserialize_map(&mut fields).and_then(|()| json.end()).ok()?;
+        Some(fields)
     }
 
     fn get(&self, key: Key) -> Option<&'a str> {
@@ -29,32 +32,24 @@ impl<'a> JsonFields<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for JsonFields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = JsonFields<'de>;
+/// Filled in place: it is large to move.
+impl<'de> Visitor<'de> for &mut JsonFields<'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = JsonFields { values: [None; Key::ALL.len()] };
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(KnownKey(key)) = map.next_key()? {
             match key {
-                Some(key) => fields.values[key as usize] = Some(map.next_value::<&RawValue>()?.get()),
+                Some(key) => self.values[key as usize] = Some(map.next_value::<&RawValue>()?.get()),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(fields)
+        Ok(())
     }
 }
 
@@ -189,8 +184,7 @@ impl<'a> Writer<'a> {
     }
 
     fn integer(mut self, key: Key, n: u64) -> Self {
-        use std::io::Write;
-        let _ = write!(self.key(key), "{n}");
+        serde_json::to_writer(self.key(key), &n).expect("writing a number to memory cannot fail");
         self
     }
 
@@ -211,7 +205,9 @@ impl<'a> Writer<'a> {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+    // Without an early end, so that it is a few vector instructions.
+    let escaped = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'));
+    if !escaped {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

@@ -9,7 +9,7 @@ mod reading;
 mod sending;
 
 use crate::{
-    connection::{Connection, Transport},
+    connections::{Connections, Transport},
     gateway::Shared,
     job::{Done, Identify, Job},
     mailbox::{Inbox, Mailbox, Post, Token},
@@ -21,7 +21,6 @@ use ahash::RandomState;
 use bytes::{Bytes, BytesMut};
 use channels::Channel;
 use futures_util::{FutureExt, task::noop_waker};
-use slab::Slab;
 use std::{
     cell::RefCell,
     cmp::Reverse,
@@ -51,7 +50,7 @@ struct State {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
     started: Instant,
-    connections: Slab<Connection>,
+    connections: Connections,
     generation: u32,
     channels: HashMap<Arc<str>, Channel, RandomState>,
     timers: BinaryHeap<Reverse<(u64, Token)>>,
@@ -75,7 +74,7 @@ impl Hub {
             shared: shared.clone(),
             mailbox: mailbox.clone(),
             started: Instant::now(),
-            connections: Slab::new(),
+            connections: Connections::default(),
             generation: 0,
             channels: HashMap::default(),
             timers: BinaryHeap::new(),
@@ -238,11 +237,11 @@ impl State {
     }
 
     fn token(&self, slot: u32) -> Token {
-        Token { slot, generation: self.connections[slot as usize].generation }
+        Token { slot, generation: self.connections[slot].generation }
     }
 
     fn live(&self, token: Token) -> bool {
-        self.connections.get(token.slot as usize).is_some_and(|c| c.generation == token.generation)
+        self.connections.get(token.slot).is_some_and(|c| c.generation == token.generation)
     }
 
     /// Does what the session at hand wants, until it wants no more.
@@ -276,7 +275,7 @@ impl State {
             sent = sent.and(self.send_reply(slot, now));
         }
         self.sent(slot, sent, now);
-        if let Some(code) = close.filter(|_| self.connections.contains(slot as usize)) {
+        if let Some(code) = close.filter(|_| self.connections.contains(slot)) {
             self.close(slot, code, now);
         }
     }
@@ -310,7 +309,7 @@ impl State {
 
     fn resume(&mut self, token: Token, now: u64, step: impl FnOnce(&mut Session, &mut VecDeque<Effect>)) {
         if self.live(token) {
-            step(&mut self.connections[token.slot as usize].session, &mut self.effects);
+            step(&mut self.connections[token.slot].session, &mut self.effects);
             self.apply(token.slot, now);
         }
     }

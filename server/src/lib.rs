@@ -14,7 +14,7 @@ mod backlog;
 mod backplane;
 mod broadcaster;
 mod config;
-mod connection;
+mod connections;
 #[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
 mod envelope;
 mod error;

@@ -72,13 +72,18 @@ impl Outbox {
     ) -> (usize, io::Result<()>) {
         let mut total = 0;
         while !self.chunks.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut used = 0;
-            for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-                *slice = IoSlice::new(chunk);
-                used += 1;
-            }
-            match write(&slices[..used]) {
+            let written = if let (Some(one), 1) = (self.chunks.front(), self.chunks.len()) {
+                write(&[IoSlice::new(one)])
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let mut used = 0;
+                for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+                    *slice = IoSlice::new(chunk);
+                    used += 1;
+                }
+                write(&slices[..used])
+            };
+            match written {
                 Ok(n) => {
                     self.advance(n);
                     total += n;

@@ -35,6 +35,10 @@ impl Socket {
         }
     }
 
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Writes what the kernel takes. [`ErrorKind::WouldBlock`] means nothing, and that the hub is woken when it
     /// takes more.
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

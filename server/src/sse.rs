@@ -8,7 +8,7 @@ mod body;
 mod feed;
 
 use crate::{
-    connection::Transport,
+    connections::Transport,
     gateway::{Shared, check_channel},
     hub::Hub,
     origin,

@@ -1,7 +1,7 @@
 //! From an HTTP request to a connection of the worker's hub.
 
 use crate::{
-    Gateway, connection::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
+    Gateway, connections::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
     job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse,
 };
 use actix_http::ws::{self, Frame, ProtocolError};

@@ -97,15 +97,8 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     if let Some(found) = installed_chromium() {
         return Ok(found);
     }
-    if is_debian() && is_root() {
-        step("installing Chromium (apt)", || {
-            quiet(Command::new("apt-get").args(["update", "-q"]))?;
-            quiet(
-                Command::new("apt-get")
-                    .args(["install", "-q", "-y", "--no-install-recommends", "chromium"])
-                    .env("DEBIAN_FRONTEND", "noninteractive"),
-            )
-        })?;
+    if may_install() {
+        install(&["chromium"])?;
         if let Some(found) = installed_chromium() {
             return Ok(found);
         }
@@ -114,6 +107,67 @@ pub(crate) fn chromium() -> Result<PathBuf> {
         "the browser tests need Chromium or Chrome: install it (on Debian: sudo apt-get install chromium), \
          or set CHROMIUM to the path of its executable"
     );
+}
+
+/// The servers of the backplanes' tests: a program of each, and Debian's package that has it.
+const BACKPLANES: [(&str, &str); 4] = [
+    ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
+    ("postgres", "postgresql"),
+    ("pgbouncer", "pgbouncer"),
+];
+
+/// Checks that the servers of the backplanes' tests are there; installs Debian's when allowed to.
+pub(crate) fn backplanes() -> Result<()> {
+    let missing: Vec<&str> = BACKPLANES
+        .iter()
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if may_install() {
+        return install(&missing);
+    }
+    bail!(
+        "the backplanes' tests (tests/rust/backplanes) need servers that are not installed: {}; on Debian: sudo \
+         apt-get install {}",
+        missing.join(", "),
+        missing.join(" ")
+    );
+}
+
+/// PostgreSQL's own programs are not on the path of Debian.
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    folders.extend(
+        std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|v| v.path().join("bin")),
+    );
+    folders.iter().any(|folder| folder.join(program).is_file())
+}
+
+fn may_install() -> bool {
+    is_debian() && is_root()
+}
+
+/// Installs Debian's packages.
+fn install(packages: &[&str]) -> Result<()> {
+    step(&format!("installing {} (apt)", packages.join(", ")), || {
+        quiet(Command::new("apt-get").args(["update", "-q"]))?;
+        quiet(
+            Command::new("apt-get")
+                .args(["install", "-q", "-y", "--no-install-recommends"])
+                .args(packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
+    })
 }
 
 fn installed_chromium() -> Option<PathBuf> {

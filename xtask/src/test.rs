@@ -49,6 +49,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if suites.contains(&Suite::E2e) {
         demo::build(workspace)?;
     }
+    if suites.contains(&Suite::Rust) {
+        setup::backplanes()?;
+    }
     let mut failed = Vec::new();
     let mut summary = Vec::new();
     for suite in suites {

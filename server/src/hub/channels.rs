@@ -49,7 +49,7 @@ impl State {
         match live.subscribers.join(slot, resume, replay) {
             Joined::Now(attached) => {
                 route.subscriber_joined();
-                let session = &mut self.connections[slot as usize].session;
+                let session = &mut self.connections[slot].session;
                 session.attached(&channel, attached, &mut self.effects);
             }
             Joined::Later { read } => {

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::{
-    connection::{Connection, Phase, Transport},
+    connections::{Connection, Phase, Transport},
     job::{Identify, Job},
     mailbox::{Mailbox, Token},
     session::{Effect, Session},
@@ -34,7 +34,7 @@ impl State {
     ) -> Token {
         let now = self.now();
         self.generation = self.generation.wrapping_add(1);
-        let token = Token { slot: self.connections.vacant_key() as u32, generation: self.generation };
+        let token = Token { slot: self.connections.vacant_slot(), generation: self.generation };
         let transport = transport(token, &self.mailbox);
         let mut session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
         match identify {
@@ -50,7 +50,7 @@ impl State {
             self.schedule(token.slot);
         }
         if self.live(token)
-            && let Transport::Socket(socket) = &self.connections[token.slot as usize].transport
+            && let Transport::Socket(socket) = &self.connections[token.slot].transport
             && socket.is_ready()
         {
             self.mailbox.ready(token);
@@ -60,7 +60,7 @@ impl State {
 
     /// Starts to close: what was not begun is not sent, when the client is too slow for it.
     pub(super) fn close(&mut self, slot: u32, code: CloseCode, now: u64) {
-        let connection = &mut self.connections[slot as usize];
+        let connection = &mut self.connections[slot];
         if connection.phase != Phase::Open {
             return;
         }
@@ -82,10 +82,10 @@ impl State {
     }
 
     fn say_goodbye(&mut self, slot: u32, frame: &[u8], phase: Phase, now: u64) {
-        let connection = &mut self.connections[slot as usize];
+        let connection = &mut self.connections[slot];
         connection.phase = phase;
         connection.session.end(&mut self.effects);
-        let sent = connection.send_own(frame, usize::MAX, now);
+        let sent = self.connections.send_own(slot, frame, usize::MAX, now);
         self.apply(slot, now);
         if sent.is_err() || self.finished(slot) {
             return self.remove(slot);
@@ -95,7 +95,7 @@ impl State {
 
     /// Whether all is said: the peer has closed, and has all that it gets. A response's body ends by itself.
     pub(super) fn finished(&self, slot: u32) -> bool {
-        let connection = &self.connections[slot as usize];
+        let connection = &self.connections[slot];
         matches!(connection.phase, Phase::Closing { answered: true, .. }) && connection.outbox.is_empty()
     }
 
@@ -107,7 +107,7 @@ impl State {
 
     /// The one end of every connection.
     pub(super) fn remove(&mut self, slot: u32) {
-        let mut connection = self.connections.remove(slot as usize);
+        let mut connection = self.connections.remove(slot);
         self.shared.clients.fetch_sub(1, Ordering::Relaxed);
         self.shared.client_left.notify_waiters();
         if let Transport::Body(waker) = &mut connection.transport {
@@ -125,19 +125,17 @@ impl State {
     /// Tells every client that it will be sent away within so many milliseconds, one after the other in random order
     /// and at an even pace. Until then it gets its events.
     pub(super) fn drain(&mut self, within: u64, now: u64) {
-        let open = |(slot, connection): (usize, &Connection)| {
-            (connection.phase == Phase::Open).then_some(slot as u32)
-        };
+        let open = |(slot, connection): (u32, &Connection)| (connection.phase == Phase::Open).then_some(slot);
         let mut slots: Vec<u32> = self.connections.iter().filter_map(open).collect();
         fastrand::shuffle(&mut slots);
         let step = within as f64 / slots.len() as f64;
         for (turn, slot) in slots.into_iter().enumerate() {
             let after = ((turn as f64 + fastrand::f64()) * step) as u64;
-            let connection = &mut self.connections[slot as usize];
+            let connection = &mut self.connections[slot];
             connection.leaves_at = now + after;
             connection.session.bye(CloseCode::Restart, after, &mut self.effects);
             self.apply(slot, now);
-            if self.connections.contains(slot as usize) {
+            if self.connections.contains(slot) {
                 self.schedule(slot);
             }
         }
@@ -145,7 +143,7 @@ impl State {
 
     /// When the connection wants to be looked at next.
     pub(super) fn deadline(&self, slot: u32) -> u64 {
-        let connection = &self.connections[slot as usize];
+        let connection = &self.connections[slot];
         match connection.phase {
             Phase::Closing { deadline, .. } => deadline,
             Phase::Open => {
@@ -163,7 +161,7 @@ impl State {
 
     pub(super) fn schedule(&mut self, slot: u32) {
         let at = self.deadline(slot);
-        let connection = &mut self.connections[slot as usize];
+        let connection = &mut self.connections[slot];
         if at < connection.timer_at {
             connection.timer_at = at;
             // Outside of the hub's turn nothing else sets its alarm to an earlier time.
@@ -183,15 +181,15 @@ impl State {
                 return Some(self.started + Duration::from_millis(at));
             }
             self.timers.pop();
-            if self.live(token) && self.connections[token.slot as usize].timer_at == at {
-                self.connections[token.slot as usize].timer_at = u64::MAX;
+            if self.live(token) && self.connections[token.slot].timer_at == at {
+                self.connections[token.slot].timer_at = u64::MAX;
                 self.look_at(token, now);
             }
         }
     }
 
     fn look_at(&mut self, token: Token, now: u64) {
-        let connection = &self.connections[token.slot as usize];
+        let connection = &self.connections[token.slot];
         match connection.phase {
             Phase::Closing { deadline, .. } if now >= deadline => return self.remove(token.slot),
             Phase::Closing { .. } => {}
@@ -202,7 +200,7 @@ impl State {
                 return self.close(token.slot, CloseCode::Restart, now);
             }
             Phase::Open => {
-                self.connections[token.slot as usize].session.tick(now, &mut self.effects);
+                self.connections[token.slot].session.tick(now, &mut self.effects);
                 self.apply(token.slot, now);
             }
         }

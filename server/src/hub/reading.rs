@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::{
-    connection::{Phase, Received, Transport},
+    connections::{Phase, Received, Transport},
     mailbox::Token,
     session::Effect,
     socket::READ_BYTES,
@@ -20,13 +20,12 @@ impl State {
             return false;
         }
         let now = self.now();
-        let connection = &mut self.connections[token.slot as usize];
-        let flushed = connection.outbox.is_empty() || connection.flush(now).is_ok();
-        if !flushed || self.finished(token.slot) {
+        let flushed = self.connections.flush(token.slot, now);
+        if flushed != Some(Ok(())) || self.finished(token.slot) {
             self.remove(token.slot);
             return false;
         }
-        let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport else {
+        let Transport::Socket(socket) = &mut self.connections[token.slot].transport else {
             return false;
         };
         let mut buffer = std::mem::take(&mut self.scratch);
@@ -48,7 +47,7 @@ impl State {
     pub(super) fn frames(&mut self, token: Token, buffer: &mut BytesMut, now: u64) {
         let limit = self.shared.config.limits.frame_bytes;
         while self.live(token) {
-            let Transport::Socket(socket) = &mut self.connections[token.slot as usize].transport else {
+            let Transport::Socket(socket) = &mut self.connections[token.slot].transport else {
                 return;
             };
             match socket.decode(buffer, limit) {
@@ -74,7 +73,7 @@ impl State {
 
     fn frame(&mut self, slot: u32, frame: Frame, now: u64) {
         let limit = self.shared.config.limits.frame_bytes;
-        let connection = &mut self.connections[slot as usize];
+        let connection = &mut self.connections[slot];
         let message = match connection.assemble(frame, limit) {
             Ok(Some(message)) => message,
             Ok(None) => return connection.session.heard(now),

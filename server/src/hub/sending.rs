@@ -3,7 +3,7 @@
 use super::{State, channels::Channel};
 use crate::{
     Position,
-    connection::{Fault, Transport},
+    connections::{Fault, Transport},
     mailbox::{Post, Token},
 };
 use bytes::{Bytes, BytesMut};
@@ -23,7 +23,7 @@ impl State {
             return Poll::Ready(None);
         }
         let now = self.now();
-        let connection = &mut self.connections[token.slot as usize];
+        let connection = &mut self.connections[token.slot];
         if let Some(bytes) = connection.outbox.take() {
             connection.moved_at = now;
             return Poll::Ready(Some(bytes));
@@ -32,7 +32,7 @@ impl State {
             self.remove(token.slot);
             return Poll::Ready(None);
         }
-        if let Transport::Body(waker) = &mut self.connections[token.slot as usize].transport {
+        if let Transport::Body(waker) = &mut self.connections[token.slot].transport {
             *waker = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -41,7 +41,7 @@ impl State {
     /// What follows from an attempt to send.
     pub(super) fn sent(&mut self, slot: u32, sent: Result<(), Fault>, now: u64) {
         match sent {
-            Ok(()) if self.connections[slot as usize].outbox.is_empty() => {}
+            Ok(()) if self.connections[slot].outbox.is_empty() => {}
             Ok(()) => self.schedule(slot),
             Err(Fault::Full) => self.close(slot, CloseCode::TooSlow, now),
             Err(Fault::Gone) => self.remove(slot),
@@ -52,7 +52,7 @@ impl State {
     pub(super) fn send_reply(&mut self, slot: u32, now: u64) -> Result<(), Fault> {
         let mut reply = std::mem::take(&mut self.reply);
         let limit = self.queue_limit();
-        let sent = self.connections[slot as usize].send_own(&reply, limit, now);
+        let sent = self.connections.send_own(slot, &reply, limit, now);
         reply.clear();
         self.reply = reply;
         sent
@@ -66,9 +66,10 @@ impl State {
         }
         let limit = self.queue_limit();
         self.send_reply(slot, now)?;
-        let connection = &mut self.connections[slot as usize];
-        frames.iter().try_for_each(|frame| connection.send(frame, false, limit, now))?;
-        connection.flush(now)
+        for frame in frames {
+            self.connections.send(slot, frame, false, limit, now)?;
+        }
+        self.connections.flush(slot, now).unwrap_or(Err(Fault::Gone))
     }
 
     /// Writes what was queued in this turn.
@@ -76,10 +77,9 @@ impl State {
         let mut dirty = std::mem::take(&mut self.dirty);
         for slot in dirty.drain(..) {
             // Between queueing and now the connection may have gone, and its slot to another one.
-            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            connection.dirty = false;
-            let flushed = connection.flush(now);
-            self.sent(slot, flushed, now);
+            if let Some(flushed) = self.connections.flush(slot, now) {
+                self.sent(slot, flushed, now);
+            }
         }
         self.dirty = dirty;
     }
@@ -108,7 +108,7 @@ impl State {
                 }
                 Post::Drain(within) => self.drain(within, now),
                 Post::CloseAll(code) => {
-                    let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
+                    let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot).collect();
                     for slot in slots {
                         self.close(slot, code, now);
                     }
@@ -157,14 +157,9 @@ impl State {
         };
         let mut faults = Vec::new();
         for &slot in live.subscribers.iter() {
-            let connection = &mut self.connections[slot as usize];
-            let waited = !connection.outbox.is_empty();
-            match connection.send(chunk, direct, limit, now) {
-                Ok(()) if waited || connection.outbox.is_empty() || connection.dirty => {}
-                Ok(()) => {
-                    connection.dirty = true;
-                    self.dirty.push(slot);
-                }
+            match self.connections.send(slot, chunk, direct, limit, now) {
+                Ok(false) => {}
+                Ok(true) => self.dirty.push(slot),
                 Err(fault) => faults.push((slot, fault)),
             }
         }

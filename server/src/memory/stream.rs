@@ -1,7 +1,7 @@
 //! One channel: its subscribers, its past and its idempotency keys.
 
 use super::keys::Keys;
-use crate::{Delivery, Event, History, Notice, Page, Place, Position, Published, Range, Sink};
+use crate::{Delivery, Event, History, Notice, Page, Place, Position, Published, Range, RawJson, Sink};
 use slab::Slab;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -17,8 +17,7 @@ pub(super) struct Stream {
     epoch: Arc<str>,
     /// The offset of the last event.
     top: u64,
-    /// Every event above this offset is kept.
-    floor: u64,
+    /// The latest events, one offset after the other up to `top`.
     events: VecDeque<Kept>,
     bytes: usize,
     keys: Keys,
@@ -26,24 +25,18 @@ pub(super) struct Stream {
     used_at: Instant,
 }
 
+/// An event of the past. What all events of a channel share is not kept with each.
 struct Kept {
     at: Instant,
-    delivery: Delivery,
+    id: Ulid,
+    name: Arc<str>,
+    data: RawJson,
 }
 
 impl Kept {
     fn bytes(&self) -> usize {
-        let event = &self.delivery.event;
-        event.name().len() + event.data().as_str().len()
+        self.name.len() + self.data.as_str().len()
     }
-
-    fn offset(&self) -> u64 {
-        offset(&self.delivery)
-    }
-}
-
-fn offset(delivery: &Delivery) -> u64 {
-    delivery.place.as_ref().map_or(0, |place| place.position.offset)
 }
 
 impl Stream {
@@ -54,7 +47,6 @@ impl Stream {
             // Fifty random bits.
             epoch: Ulid::generate().to_string()[16..].to_ascii_lowercase().into(),
             top: 0,
-            floor: 0,
             events: VecDeque::new(),
             bytes: 0,
             keys: Keys::default(),
@@ -71,6 +63,11 @@ impl Stream {
         Position { epoch: self.epoch.clone(), offset: self.top }
     }
 
+    /// Every event above this offset is kept.
+    fn floor(&self) -> u64 {
+        self.top - self.events.len() as u64
+    }
+
     pub(super) fn publish(&mut self, mut event: Event, id: Ulid, now: Instant) -> Published {
         self.used_at = now;
         let key = event.key.take();
@@ -79,6 +76,12 @@ impl Stream {
         }
         let previous = self.top;
         self.top += 1;
+        // Most events of a channel have the same few names.
+        if let Some(last) = self.events.back()
+            && last.name == event.name
+        {
+            event.name = last.name.clone();
+        }
         let position = self.position();
         let published = Published::new(id, position.clone());
         if let Some(key) = key {
@@ -89,8 +92,8 @@ impl Stream {
         for (_, sink) in &self.sinks {
             sink(&notice);
         }
-        if let (Notice::Event(delivery), false) = (notice, self.history.is_off()) {
-            let kept = Kept { at: now, delivery };
+        if let (Notice::Event(Delivery { event, .. }), false) = (notice, self.history.is_off()) {
+            let kept = Kept { at: now, id, name: event.name, data: event.data };
             self.bytes += kept.bytes();
             self.events.push_back(kept);
             self.trim(now);
@@ -112,28 +115,41 @@ impl Stream {
         {
             let Some(oldest) = self.events.pop_front() else { return };
             self.bytes -= oldest.bytes();
-            self.floor = oldest.offset();
         }
     }
 
     pub(super) fn page(&mut self, range: Range, now: Instant) -> Page {
         self.used_at = now;
         self.trim(now);
-        let deliveries = |from, to| self.events.range(from..to).map(|kept| kept.delivery.clone()).collect();
-        let count = self.events.len();
+        let (count, floor) = (self.events.len(), self.floor());
+        let deliveries = |from, to| (from..to).map(|at| self.delivery(at)).collect();
+        // How many of those that are kept are not above `offset`.
+        let up_to = |offset: u64| usize::try_from(offset.saturating_sub(floor)).unwrap_or(count).min(count);
         let (events, more) = match range {
             Range::After { offset, limit } => {
-                let from = self.events.partition_point(|kept| kept.offset() <= offset);
+                let from = up_to(offset);
                 let to = count.min(from.saturating_add(limit));
                 (deliveries(from, to), to < count)
             }
             Range::Before { offset, limit } => {
-                let to = offset.map_or(count, |before| self.events.partition_point(|k| k.offset() < before));
+                let to = offset.map_or(count, |before| up_to(before.saturating_sub(1)));
                 let from = to.saturating_sub(limit);
                 (deliveries(from, to), from > 0)
             }
         };
-        Page { end: self.end(), floor: self.floor, events, more }
+        Page { end: self.end(), floor, events, more }
+    }
+
+    fn delivery(&self, at: usize) -> Delivery {
+        let Kept { id, name, data, .. } = &self.events[at];
+        let previous = self.floor() + at as u64;
+        let position = Position { epoch: self.epoch.clone(), offset: previous + 1 };
+        Delivery {
+            channel: self.channel.clone(),
+            event: Event::new(name.clone(), data.clone()),
+            id: *id,
+            place: Some(Place { position, previous }),
+        }
     }
 
     /// Whether forgetting the stream would be noticed.
@@ -162,7 +178,10 @@ mod tests {
     }
 
     fn offsets(page: &Page) -> Vec<u64> {
-        page.events.iter().map(offset).collect()
+        page.events
+            .iter()
+            .map(|event| event.place.as_ref().map_or(0, |place| place.position.offset))
+            .collect()
     }
 
     #[test]

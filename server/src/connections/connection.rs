@@ -8,6 +8,7 @@ use std::{
     task::Waker,
 };
 use tidings_protocol::CloseCode;
+use tokio::net::TcpStream;
 
 /// How bytes get to the client.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ impl Connection {
 
     /// Sends `chunk` at once when nothing waits before it and `direct` says that nothing comes right behind it;
     /// otherwise it waits for [`flush`](Self::flush). At most `limit` bytes wait.
-    pub(crate) fn send(&mut self, chunk: &Bytes, direct: bool, limit: usize, now: u64) -> Result<(), Fault> {
+    pub(super) fn send(&mut self, chunk: &Bytes, direct: bool, limit: usize, now: u64) -> Result<(), Fault> {
         if direct
             && self.outbox.is_empty()
             && let Transport::Socket(socket) = &self.transport
@@ -139,8 +140,7 @@ impl Connection {
             return match socket.write(&[IoSlice::new(chunk)]) {
                 Ok(n) if n == chunk.len() => Ok(()),
                 Ok(n) => {
-                    self.moved_at = now;
-                    self.outbox.push_rest(chunk.slice(n..));
+                    self.keep_rest(chunk.slice(n..), now);
                     Ok(())
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.queue(chunk.clone(), limit, now),
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Like a direct [`send`](Self::send) of bytes that no other connection shares.
-    pub(crate) fn send_own(&mut self, bytes: &[u8], limit: usize, now: u64) -> Result<(), Fault> {
+    pub(super) fn send_own(&mut self, bytes: &[u8], limit: usize, now: u64) -> Result<(), Fault> {
         let mut written = 0;
         if self.outbox.is_empty()
             && let Transport::Socket(socket) = &self.transport
@@ -165,11 +165,24 @@ impl Connection {
         match written {
             0 => self.queue(Bytes::copy_from_slice(bytes), limit, now),
             n if n < bytes.len() => {
-                self.moved_at = now;
-                self.outbox.push_rest(Bytes::copy_from_slice(&bytes[n..]));
+                self.keep_rest(Bytes::copy_from_slice(&bytes[n..]), now);
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Queues what the socket did not take of a chunk; nothing else waits.
+    pub(super) fn keep_rest(&mut self, rest: Bytes, now: u64) {
+        self.moved_at = now;
+        self.outbox.push_rest(rest);
+    }
+
+    /// The socket, when nothing waits to be sent on it.
+    pub(super) fn idle_socket(&self) -> Option<&TcpStream> {
+        match &self.transport {
+            Transport::Socket(socket) if self.outbox.is_empty() => Some(socket.stream()),
+            _ => None,
         }
     }
 
@@ -191,7 +204,7 @@ impl Connection {
     }
 
     /// Writes what waits, as far as the socket takes it.
-    pub(crate) fn flush(&mut self, now: u64) -> Result<(), Fault> {
+    pub(super) fn flush(&mut self, now: u64) -> Result<(), Fault> {
         let Transport::Socket(socket) = &self.transport else { return Ok(()) };
         let (written, result) = self.outbox.write(|slices| socket.write(slices));
         if written > 0 {
