@@ -215,7 +215,7 @@ async fn migrate(options: Migrate) -> Result<(), BroadcastError> {
     };
     let config = config.table(&options.ledger.postgres_table)?;
     if options.print {
-        print!("{}", config.migration());
+        print!("BEGIN;\n{}COMMIT;\n", config.migration());
         return Ok(());
     }
     config.migrate().await?;

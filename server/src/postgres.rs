@@ -265,9 +265,10 @@ impl Broadcaster for PostgresBroadcaster {
             self.shared.listeners.clear();
             self.shared.closed.send_replace(true);
             let tasks = std::mem::take(&mut *self.tasks.lock());
-            for task in tasks {
-                // A task that panicked has ended as well.
-                let _ = task.await;
+            for mut task in tasks {
+                if timeout(2 * PATIENCE, &mut task).await.is_err() {
+                    task.abort();
+                }
             }
             self.past.close().await;
         })

@@ -7,7 +7,11 @@ use super::{
     link::{Backoff, Link, within},
 };
 use crate::{Delivery, Event, Place, Position, RawJson, Sink, Subscription, envelope::event_id};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tidings_protocol::{Why, is_valid_event};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -246,8 +250,8 @@ impl Reader {
             let listeners = &self.shared.listeners;
             let (key, _) = listeners.add(&wish.channel, wish.sink);
             let guard = Unsubscribe { shared: self.shared.clone(), channel: wish.channel.clone(), key };
-            let top = tops.iter().find(|(channel, _)| *channel == *wish.channel).map(|(_, top)| *top);
-            let start = top.map(|top| Position { epoch: self.shared.epoch(), offset: top });
+            let start =
+                tops.get(&*wish.channel).map(|top| Position { epoch: self.shared.epoch(), offset: *top });
             listeners.start(&wish.channel, start);
             let position = listeners.position(&wish.channel);
             // Who does not wait any longer drops it at once.
@@ -257,9 +261,9 @@ impl Reader {
     }
 
     /// The last id of each channel, of those that were read.
-    async fn tops(&self, link: &Link, channels: &[Arc<str>]) -> Result<Vec<(String, u64)>, String> {
+    async fn tops(&self, link: &Link, channels: &[Arc<str>]) -> Result<HashMap<String, u64>, String> {
         if channels.is_empty() {
-            return Ok(Vec::new());
+            return Ok(HashMap::new());
         }
         let channels: Vec<&str> = channels.iter().map(|channel| &**channel).collect();
         let types = [(&channels as _, Type::TEXT_ARRAY), (&self.at as _, Type::INT8)];

@@ -17,9 +17,12 @@ use std::{
 };
 use tidings_server::{Broadcaster, Event, Notice, Position, PostgresBroadcaster, Subscription};
 use tokio::{
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{Instant, timeout},
 };
+
+/// How often is looked whether something has happened, and how soon a refused publish is followed by the next.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Two nodes that publish and one that listens, through a proxy each.
 struct Scene {
@@ -56,7 +59,7 @@ impl Scene {
         let enough = self.checker.count() + more;
         let waiting = async {
             while self.checker.count() < enough {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PACE).await;
             }
         };
         timeout(PATIENCE, waiting).await.expect("publishes are accepted");
@@ -67,7 +70,7 @@ impl Scene {
         let enough = self.publishers.refused.load(Ordering::Relaxed) + more;
         let waiting = async {
             while self.publishers.refused.load(Ordering::Relaxed) < enough {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(PACE).await;
             }
         };
         timeout(PATIENCE, waiting).await.expect("publishes are refused");
@@ -101,7 +104,7 @@ impl Publishers {
                         Ok(published) => checker.accepted(n, &published),
                         Err(_) => {
                             refused.fetch_add(1, Ordering::Relaxed);
-                            tokio::task::yield_now().await;
+                            tokio::time::sleep(PACE).await;
                         }
                     }
                     assert!(begun.elapsed() < Duration::from_secs(7), "a publish took {:?}", begun.elapsed());
@@ -182,7 +185,7 @@ async fn a_link_that_swallows_everything_is_noticed() {
     scene.refuse(4).await;
     let waiting = async {
         while scene.nodes[2].unavailable().is_none() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PACE).await;
         }
     };
     timeout(PATIENCE, waiting).await.expect("it says so");
@@ -287,25 +290,23 @@ async fn a_publish_that_is_repeated_by_its_key_arrives_once() {
     let node = Arc::new(connect(&url(proxy.address(), &name), histories()).await);
     let listener = connect(&server.url(&name), histories()).await;
     let (seen, _subscription) = subscribe(&listener, "a").await;
-    let cutting: JoinHandle<()> = tokio::spawn({
-        let proxy = proxy.clone();
-        async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(7)).await;
-                proxy.cut();
-            }
-        }
-    });
     for n in 0..100_u64 {
         let event = || Event::new("e", json!(n)).with_key(n.to_string());
+        // The first attempt is cut, anywhere on its way.
+        let first = node.publish("a", event());
+        let cut = async {
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(..8_000))).await;
+            proxy.cut();
+        };
+        let (mut said, ()) = futures_util::join!(first, cut);
         let published = async {
-            while node.publish("a", event()).await.is_err() {
-                tokio::task::yield_now().await;
+            while said.is_err() {
+                tokio::time::sleep(PACE).await;
+                said = node.publish("a", event()).await;
             }
         };
         timeout(PATIENCE, published).await.expect("published at last");
     }
-    cutting.abort();
     let told = seen.events(100).await;
     assert_eq!(told.iter().map(crate::node::number).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
 }

@@ -88,6 +88,22 @@ async fn psql_publishes_as_well() {
     assert!(sql.batch_execute(&wrong).await.is_err(), "an event has a name");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stays_open_holds_publishes_up_until_they_are_refused() {
+    let server = shared().await;
+    let name = server.database().await;
+    let node = connect(&server.url(&name), histories()).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    let sql = server.sql(&name).await;
+    sql.batch_execute(&format!("BEGIN; {INSERT}")).await.expect("open");
+    let refused =
+        tokio::time::timeout(Duration::from_secs(6), node.publish("a", Event::new("e", json!(2)))).await;
+    assert!(matches!(refused, Ok(Err(BroadcastError::Publish(_)))), "{refused:?}");
+    sql.batch_execute("COMMIT").await.expect("committed");
+    publish(&node, "a", 3).await;
+    assert_eq!(numbers(&seen.events(2).await), [1, 3]);
+}
+
 /// Six programs, each with transactions of random length, some of which are rolled back.
 async fn write(server: &Server, name: &str, insert: fn(u64) -> String) -> u64 {
     let mut writers = JoinSet::new();

@@ -129,27 +129,30 @@ impl Server {
 
     /// Starts it again after it was killed.
     pub(crate) fn resume(&mut self) {
+        let deadline = std::time::Instant::now() + crate::node::PATIENCE;
+        let port = self.port.to_string();
+        loop {
+            // It ends at once while a process of the server before it has not.
+            if self.child.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some()) {
+                self.child = Some(self.spawn());
+            }
+            let mut ready = Command::new(program("pg_isready"));
+            ready.args(["-q", "-h", "127.0.0.1", "-U", "postgres", "-p", &port]);
+            if ready.status().expect("pg_isready").success() {
+                return;
+            }
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(std::time::Instant::now() < deadline, "{}", log());
+        }
+    }
+
+    fn spawn(&self) -> Child {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log");
         let mut started = command(&program("postgres"));
         started.arg("-D").arg(self.folder.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-p"]);
         started.arg(self.port.to_string()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(started.spawn().expect("a server"));
-        let ready = program("pg_isready");
-        let deadline = std::time::Instant::now() + crate::node::PATIENCE;
-        while !Command::new(&ready)
-            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .status()
-            .expect("pg_isready")
-            .success()
-        {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{}",
-                fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-            );
-            std::thread::yield_now();
-        }
+        started.spawn().expect("a server")
     }
 
     /// Sends a signal to all of its processes, which are a group each.
