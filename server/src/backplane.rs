@@ -18,6 +18,9 @@ pub enum Backplane {
     /// JetStream of NATS.
     #[cfg(feature = "nats")]
     Nats(NatsOptions),
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<crate::PostgresOptions>),
 }
 
 impl FromStr for Backplane {
@@ -30,6 +33,8 @@ impl FromStr for Backplane {
             "redis" | "rediss" | "valkey" | "valkeys" => RedisOptions::from_url(text).map(Self::Redis),
             #[cfg(feature = "nats")]
             "nats" | "tls" => Ok(Self::Nats(text.parse()?)),
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(text.parse()?))),
             scheme => Err(BroadcastError::Config(format!(
                 "no backplane {scheme:?}: allowed is {}",
                 Self::allowed().join(", ")
@@ -47,6 +52,8 @@ impl fmt::Debug for Backplane {
             Self::Redis(options) => options.fmt(f),
             #[cfg(feature = "nats")]
             Self::Nats(options) => options.fmt(f),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.fmt(f),
         }
     }
 }
@@ -60,6 +67,8 @@ impl Backplane {
             "redis://… (rediss://…)",
             #[cfg(feature = "nats")]
             "nats://… (tls://…)",
+            #[cfg(feature = "postgres")]
+            "postgres://…",
         ]
     }
 
@@ -76,6 +85,8 @@ impl Backplane {
             }
             #[cfg(feature = "nats")]
             Self::Nats(options) => Ok(Arc::new(NatsBroadcaster::connect(options.clone(), histories).await?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Ok(Arc::new(config.as_ref().clone().connect(histories).await?)),
         }
     }
 }

@@ -85,6 +85,12 @@ impl Histories {
     pub fn get(&self, channel: &str) -> History {
         *self.rules.get(channel).unwrap_or(&self.otherwise)
     }
+
+    /// The longest time for which anything is kept.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn longest(&self) -> Duration {
+        self.rules.values().fold(self.otherwise.age, |longest, history| longest.max(history.age))
+    }
 }
 
 /// Which part of a channel's past to read.

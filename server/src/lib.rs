@@ -34,6 +34,8 @@ mod nats;
 mod origin;
 mod outbox;
 mod peeked;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod probes;
 mod problem;
 #[cfg(feature = "redis")]
@@ -64,6 +66,8 @@ pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresBroadcaster, PostgresOptions};
 pub use server::Server;
 
 pub use tidings_protocol as protocol;

@@ -36,6 +36,33 @@ enum Command {
     /// channel but `private-*` and `presence-*`, and lets programs on this machine publish by
     /// `POST /api/publish`.
     Serve(Serve),
+    /// Make the ledger in PostgreSQL that `--backplane postgres://…` needs, or change nothing where it is.
+    #[cfg(feature = "postgres")]
+    Migrate(Migrate),
+}
+
+/// How the ledger in PostgreSQL is used.
+#[cfg(feature = "postgres")]
+#[derive(Args)]
+struct Ledger {
+    /// The table of events in PostgreSQL, `name` or `schema.name`.
+    #[arg(long, value_name = "NAME", default_value = "tidings_events")]
+    postgres_table: String,
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Args)]
+struct Migrate {
+    /// Where: `postgres://user:password@host/database`. The user must be allowed to make tables there.
+    #[arg(long, value_name = "URL")]
+    backplane: Backplane,
+
+    #[command(flatten)]
+    ledger: Ledger,
+
+    /// Print the SQL instead of running it.
+    #[arg(long)]
+    print: bool,
 }
 
 #[derive(Args)]
@@ -61,9 +88,25 @@ struct Serve {
     #[arg(long, value_name = "PATTERN")]
     allow_client_publish: Vec<Pattern>,
 
-    /// What carries events between gateways: `memory` for one gateway alone.
+    /// What carries events between gateways: `memory` for one gateway alone, or `postgres://user:password@host/database`
+    /// after `tidings migrate`.
     #[arg(long, value_name = "URL", default_value = "memory")]
     backplane: Backplane,
+
+    #[cfg(feature = "postgres")]
+    #[command(flatten)]
+    ledger: Ledger,
+
+    /// How often, in milliseconds, to look for events that a plain SQL `INSERT` has published.
+    #[cfg(feature = "postgres")]
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = value_parser!(u64).range(1..=60_000))]
+    postgres_poll_ms: u64,
+
+    /// Only read the table: it is an application's own, with the columns `id`, `channel`, `event_name`, `event_id` and
+    /// `data`.
+    #[cfg(feature = "postgres")]
+    #[arg(long)]
+    postgres_existing: bool,
 
     /// How much of the channels of a pattern is kept for clients that come back: a number of events, and for how many
     /// seconds. May be repeated; the pattern that fits best counts. `ticker.*=0` keeps nothing [default: *=256,300]
@@ -114,11 +157,17 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Serve(options) } = Cli::parse();
+    let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
-    match actix_rt::System::new().block_on(serve(options)) {
+    let system = actix_rt::System::new();
+    let ended = match cli.command {
+        Command::Serve(options) => system.block_on(serve(options)),
+        #[cfg(feature = "postgres")]
+        Command::Migrate(options) => system.block_on(migrate(options)).map_err(Failure::Gateway),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -157,6 +206,37 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     Ok(())
 }
 
+#[cfg(feature = "postgres")]
+async fn migrate(options: Migrate) -> Result<(), BroadcastError> {
+    let Backplane::Postgres(config) = options.backplane else {
+        return Err(BroadcastError::Config(
+            "only PostgreSQL needs it: wanted is --backplane postgres://…".to_owned(),
+        ));
+    };
+    let config = config.table(&options.ledger.postgres_table)?;
+    if options.print {
+        print!("BEGIN;\n{}COMMIT;\n", config.migration());
+        return Ok(());
+    }
+    config.migrate().await?;
+    println!("the ledger {} is there", options.ledger.postgres_table);
+    Ok(())
+}
+
+/// The backplane, as the options beside its URL say.
+fn backplane(options: &Serve) -> Result<Backplane, BroadcastError> {
+    match options.backplane.clone() {
+        #[cfg(feature = "postgres")]
+        Backplane::Postgres(config) => {
+            let poll = Duration::from_millis(options.postgres_poll_ms);
+            let config = config.table(&options.ledger.postgres_table)?.poll_interval(poll);
+            let config = if options.postgres_existing { config.existing() } else { config };
+            Ok(Backplane::Postgres(Box::new(config)))
+        }
+        other => Ok(other),
+    }
+}
+
 async fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
     let mut config = Config::default();
     config.path.clone_from(&options.path);
@@ -173,7 +253,7 @@ async fn gateway(options: &Serve) -> Result<Gateway, BroadcastError> {
         open.insert(pattern.clone(), ());
     }
     let open = Arc::new(open);
-    Gateway::builder(options.backplane.connect(histories).await?)
+    Gateway::builder(backplane(options)?.connect(histories).await?)
         .config(config)
         .allow_client_publish(move |context| {
             let allowed = open.get(&context.channel).is_some();

@@ -287,3 +287,27 @@ fn help_and_version() {
     assert!(String::from_utf8_lossy(&help.stdout).contains("--bind"));
     assert!(!run(&[]).status.success());
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_migration_is_printed_and_only_postgresql_has_one() {
+    let backplane = "postgres://tidings:secret@127.0.0.1:1/app";
+    let arguments = ["migrate", "--backplane", backplane, "--postgres-table", "app.events", "--print"];
+    let printed = tidings(&arguments).output().expect("the command");
+    let sql = String::from_utf8(printed.stdout).expect("text");
+    assert!(printed.status.success());
+    assert!(
+        sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n") && sql.contains("\"app\".\"events\""),
+        "{sql}"
+    );
+    for (arguments, wanted) in [
+        (vec!["migrate", "--backplane", "memory"], "only PostgreSQL needs it"),
+        (vec!["migrate", "--backplane", backplane], "PostgreSQL at 127.0.0.1:1: "),
+        (vec!["serve", "--backplane", backplane], "PostgreSQL at 127.0.0.1:1: "),
+        (vec!["serve", "--backplane", backplane, "--postgres-table", "A"], "invalid table \"A\""),
+    ] {
+        let refused = tidings(&arguments).output().expect("the command");
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && error.contains(wanted) && !error.contains("secret"), "{error}");
+    }
+}

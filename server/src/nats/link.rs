@@ -155,7 +155,7 @@ impl Signals {
 
 async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client, String> {
     // Without a choice of its own rustls panics when more than one provider is built in; a choice made earlier stays.
-    let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let hearing = signals.clone();
     let base = ConnectOptions::new()
         .name("tidings")

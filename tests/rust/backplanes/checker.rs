@@ -101,7 +101,7 @@ mod tests {
             checker.missing(&start, notices).into_iter().map(|(n, _)| n).collect::<Vec<_>>()
         };
         let first = event(1, 10, at("x", 11));
-        assert_eq!(missing(at("x", 10), &[first.clone()]), [2, 3, 4, 5]);
+        assert_eq!(missing(at("x", 10), std::slice::from_ref(&first)), [2, 3, 4, 5]);
         assert_eq!(missing(at("x", 10), &[first.clone(), gap(at("x", 12))]), [3, 4, 5]);
         let third = event(3, 12, at("x", 13));
         assert_eq!(missing(at("x", 10), &[first.clone(), gap(at("x", 12)), third]), [4, 5]);

@@ -7,6 +7,7 @@ mod gateways;
 mod memory;
 mod nats;
 mod node;
+mod postgres;
 mod proxy;
 mod redis;
 mod servers;

@@ -1,0 +1,92 @@
+//! What goes on beside reading and writing: waking the other gateways, and dropping what is too old.
+
+use super::{
+    Shared,
+    link::{Backoff, Link, within},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+use tokio_postgres::types::Type;
+use tracing::{debug, warn};
+
+/// The others are woken at most once in this time: each `NOTIFY` takes a lock of the whole server.
+const NOTIFY_EVERY: Duration = Duration::from_millis(5);
+
+/// A connection that hears nothing says so in this time, or it is dead.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+
+/// How often partitions are made and dropped.
+const ROTATE_EVERY: Duration = Duration::from_secs(10);
+
+/// Events are kept longer than any history promises, so that a reader that was away for a little misses none.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// What the protocol promises of idempotency keys.
+const KEYS: Duration = Duration::from_secs(300);
+
+/// Listens for the other gateways and tells them of news. Polling is the net below: failures are not told.
+pub(super) async fn wake_each_other(shared: Arc<Shared>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let reason = tokio::select! {
+            reason = listen(&shared, &mut backoff) => reason,
+            () = shared.closed() => return,
+        };
+        debug!(reason, "not woken by NOTIFY");
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = shared.closed() => return,
+        }
+    }
+}
+
+async fn listen(shared: &Shared, backoff: &mut Backoff) -> String {
+    let asked = async {
+        let link = Link::open(&shared.config, Some(shared.wake.clone())).await?;
+        if !shared.config.existing {
+            within(link.client.batch_execute(&shared.ledger.listen)).await?;
+        }
+        backoff.reset();
+        loop {
+            let work = tokio::select! {
+                () = shared.news.notified() => &*shared.ledger.notify,
+                () = sleep(PROBE_EVERY) => "",
+            };
+            within(link.client.batch_execute(work)).await?;
+            sleep(NOTIFY_EVERY).await;
+        }
+    };
+    let ended: Result<(), String> = asked.await;
+    ended.err().unwrap_or_default()
+}
+
+/// Has the ledger make and drop its partitions.
+pub(super) async fn rotate(shared: Arc<Shared>) {
+    if shared.config.existing {
+        return;
+    }
+    let keep = (shared.histories.longest().max(KEYS) + MARGIN).as_secs_f64();
+    let mut told = false;
+    loop {
+        let work = async {
+            let link = Link::open(&shared.config, None).await?;
+            loop {
+                within(link.client.query_typed(&shared.ledger.rotate, &[(&keep, Type::FLOAT8)])).await?;
+                sleep(ROTATE_EVERY).await;
+            }
+        };
+        let ended: Result<(), String> = tokio::select! {
+            ended = work => ended,
+            () = shared.closed() => return,
+        };
+        // A lost link is told by the reader.
+        if let (Err(reason), false, true) = (ended, told, shared.down.lock().is_none()) {
+            told = true;
+            warn!(%reason, "old events are not dropped");
+        }
+        tokio::select! {
+            () = sleep(ROTATE_EVERY) => {}
+            () = shared.closed() => return,
+        }
+    }
+}

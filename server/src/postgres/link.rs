@@ -1,0 +1,93 @@
+//! One connection, and how it is made again.
+
+use super::{PostgresOptions, words};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio_postgres::{AsyncMessage, Client};
+
+/// How long the server may take for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A connection with the task that drives it; dropping it ends both.
+pub(super) struct Link {
+    pub(super) client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Link {
+    /// Connects within [`PATIENCE`]. `wake` is woken by every notification, and when the connection ends.
+    pub(super) async fn open(config: &PostgresOptions, wake: Option<Arc<Notify>>) -> Result<Self, String> {
+        let connecting = config.server.connect(config.tls.clone());
+        let (client, connection) = timeout(PATIENCE, connecting)
+            .await
+            .map_err(|_| format!("{} does not answer", config.address()))?
+            .map_err(|error| format!("{}: {}", config.address(), words(&error)))?;
+        let driver = tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            loop {
+                let message = poll_fn(|cx| connection.poll_message(cx)).await;
+                match (&message, &wake) {
+                    (Some(Ok(AsyncMessage::Notice(_))), _) => {}
+                    (_, Some(wake)) => wake.notify_one(),
+                    _ => {}
+                }
+                if !matches!(message, Some(Ok(_))) {
+                    return;
+                }
+            }
+        });
+        Ok(Self { client, driver })
+    }
+}
+
+/// Waits between attempts that grow from 50 ms to 5 s, jittered.
+#[derive(Default)]
+pub(super) struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    pub(super) fn next(&mut self) -> Duration {
+        let longest = FIRST_WAIT.saturating_mul(1 << self.attempts.min(10)).min(LONGEST_WAIT);
+        self.attempts += 1;
+        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.attempts = 0;
+    }
+}
+
+/// What `work` answers within [`PATIENCE`], or why not, in words.
+pub(super) async fn within<T>(
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    match timeout(PATIENCE, work).await {
+        Ok(answer) => answer.map_err(|error| words(&error)),
+        Err(_) => Err("PostgreSQL does not answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_five_seconds() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..40).map(|_| backoff.next()).collect();
+        assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
+        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST_WAIT / 2 && *wait <= LONGEST_WAIT));
+        backoff.reset();
+        assert!(backoff.next() <= FIRST_WAIT);
+    }
+}

@@ -1,0 +1,41 @@
+//! PostgreSQL.
+
+mod faults;
+mod sql;
+
+use crate::{
+    conformance::{conforms, one_node_that_closes_leaves_the_others},
+    node::Backplane,
+    servers::postgres::{Server, shared},
+};
+use std::sync::Arc;
+use tidings_server::{Broadcaster, Histories, PostgresBroadcaster, PostgresOptions};
+
+/// A database with a ledger.
+struct Postgres(String);
+
+async fn connect(url: &str, histories: Histories) -> PostgresBroadcaster {
+    let config: PostgresOptions = url.parse().expect("a URL");
+    config.connect(histories).await.expect("a ledger")
+}
+
+impl Backplane for Postgres {
+    async fn connect(&self, histories: Histories) -> Arc<dyn Broadcaster> {
+        Arc::new(connect(&self.0, histories).await)
+    }
+}
+
+async fn database(server: &Server) -> Postgres {
+    Postgres(server.url(&server.database().await))
+}
+
+async fn start() -> Postgres {
+    database(shared().await).await
+}
+
+conforms!(start());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_that_closes() {
+    one_node_that_closes_leaves_the_others(&start().await).await;
+}

@@ -1,0 +1,407 @@
+//! Publishing by SQL, ledgers of other programs, and what an operator does.
+
+use super::connect;
+use crate::{
+    node::{PATIENCE, Seen, histories, number, publish, subscribe},
+    servers::postgres::{self, Server, command, folder, free_port, shared},
+};
+use serde_json::json;
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tidings_server::{
+    BroadcastError, Broadcaster, Event, Histories, History, Notice, PostgresBroadcaster, PostgresOptions,
+    Range,
+};
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+const INSERT: &str = "INSERT INTO tidings_events (channel, event_name, data) VALUES ('a', 'e', '1')";
+
+/// The table as applications have it that published by SQL before.
+const EXISTING: &str = "CREATE TABLE ledger (id bigserial PRIMARY KEY, channel text NOT NULL, event_name text NOT NULL, \
+                        event_id text NOT NULL, data jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now())";
+
+fn config(server: &Server, name: &str) -> PostgresOptions {
+    server.url(name).parse().expect("a URL")
+}
+
+/// A database with the table of an application, and who reads it.
+async fn existing(server: &Server) -> (Client, PostgresBroadcaster, String) {
+    let name = server.empty_database().await;
+    let sql = server.sql(&name).await;
+    sql.batch_execute(EXISTING).await.expect("a table");
+    let node = read(server, &name).await;
+    (sql, node, name)
+}
+
+async fn read(server: &Server, name: &str) -> PostgresBroadcaster {
+    let config = config(server, name).table("ledger").expect("a name").existing();
+    config.poll_interval(Duration::from_millis(20)).connect(histories()).await.expect("a ledger")
+}
+
+fn insert(n: impl std::fmt::Display) -> String {
+    format!(
+        "INSERT INTO ledger (channel, event_name, event_id, data) VALUES ('a', 'e', gen_random_uuid()::text, '{n}')"
+    )
+}
+
+fn numbers(seen: &[tidings_server::Delivery]) -> Vec<u64> {
+    seen.iter().map(number).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_publishes_when_its_transaction_commits() {
+    let server = shared().await;
+    let name = server.database().await;
+    let node = connect(&server.url(&name), histories()).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    let sql = server.sql(&name).await;
+    sql.batch_execute(&format!("BEGIN; {INSERT}; ROLLBACK")).await.expect("rolled back");
+    sql.batch_execute(&format!("BEGIN; {}", INSERT.replace("'1'", "'2'"))).await.expect("open");
+    assert!(seen.events(0).await.is_empty());
+    sql.batch_execute("COMMIT").await.expect("committed");
+    assert_eq!(numbers(&seen.events(1).await), [2]);
+    publish(&node, "a", 3).await;
+    let told = seen.events(2).await;
+    let place = told[1].place.as_ref().expect("history");
+    assert_eq!(place.previous, told[0].place.as_ref().expect("history").position.offset);
+    let page =
+        node.history("a", Range::After { offset: 0, limit: 10 }).await.expect("open").expect("history");
+    assert_eq!(page.events[1..], told[1..]);
+    assert_eq!(page.events[0], told[0], "the same id and data");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn psql_publishes_as_well() {
+    let server = shared().await;
+    let name = server.database().await;
+    let node = connect(&server.url(&name), histories()).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    let done = Command::new("psql").args([&server.url(&name), "-q", "-c", INSERT]).status().expect("psql");
+    assert!(done.success());
+    assert_eq!(numbers(&seen.events(1).await), [1]);
+    let wrong = INSERT.replace("'e'", "''");
+    let sql = server.sql(&name).await;
+    assert!(sql.batch_execute(&wrong).await.is_err(), "an event has a name");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stays_open_holds_publishes_up_until_they_are_refused() {
+    let server = shared().await;
+    let name = server.database().await;
+    let node = connect(&server.url(&name), histories()).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    let sql = server.sql(&name).await;
+    sql.batch_execute(&format!("BEGIN; {INSERT}")).await.expect("open");
+    let refused =
+        tokio::time::timeout(Duration::from_secs(6), node.publish("a", Event::new("e", json!(2)))).await;
+    assert!(matches!(refused, Ok(Err(BroadcastError::Publish(_)))), "{refused:?}");
+    sql.batch_execute("COMMIT").await.expect("committed");
+    publish(&node, "a", 3).await;
+    assert_eq!(numbers(&seen.events(2).await), [1, 3]);
+}
+
+/// Six programs, each with transactions of random length, some of which are rolled back.
+async fn write(server: &Server, name: &str, insert: fn(u64) -> String) -> u64 {
+    let mut writers = JoinSet::new();
+    for writer in 0..6_u64 {
+        let sql = server.sql(name).await;
+        writers.spawn(async move {
+            let mut committed = 0;
+            for n in 0..60 {
+                sql.batch_execute(&format!("BEGIN; {}", insert(writer * 1_000 + n))).await.expect("inserted");
+                let pause = fastrand::u64(..4_000);
+                sql.batch_execute(&format!("SELECT pg_sleep({})", pause as f64 / 1e6)).await.expect("slept");
+                let rolled_back = n % 7 == 3;
+                sql.batch_execute(if rolled_back { "ROLLBACK" } else { "COMMIT" }).await.expect("ended");
+                committed += u64::from(!rolled_back);
+            }
+            committed
+        });
+    }
+    writers.join_all().await.iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_of_any_length_are_seen_in_one_order_by_every_node() {
+    let server = shared().await;
+    let name = server.database().await;
+    let (one, two) =
+        (connect(&server.url(&name), histories()).await, connect(&server.url(&name), histories()).await);
+    let ((first, _one), (second, _two)) = (subscribe(&one, "a").await, subscribe(&two, "a").await);
+    let insert =
+        |n| format!("INSERT INTO tidings_events (channel, event_name, data) VALUES ('a', 'e', '{n}')");
+    let committed = write(server, &name, insert).await as usize;
+    assert_eq!(first.events(committed).await, second.events(committed).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_existing_ledger_is_read_whole_and_in_one_order() {
+    let server = shared().await;
+    let (_sql, one, name) = existing(server).await;
+    let two = read(server, &name).await;
+    let ((first, _one), (second, _two)) = (subscribe(&one, "a").await, subscribe(&two, "a").await);
+    let committed = write(server, &name, insert).await as usize;
+    assert_eq!(first.events(committed).await, second.events(committed).await);
+    let refused = one.publish("a", Event::new("e", json!(1))).await;
+    assert!(
+        matches!(&refused, Err(BroadcastError::Publish(reason)) if reason.to_string().contains("only read"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_was_taken_long_before_is_told_as_a_gap() {
+    let server = shared().await;
+    let (sql, node, _name) = existing(server).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    sql.batch_execute(&insert(1)).await.expect("inserted");
+    sql.batch_execute("SELECT nextval('ledger_id_seq')").await.expect("taken");
+    sql.batch_execute(&insert(3)).await.expect("inserted");
+    assert_eq!(numbers(&seen.events(2).await), [1, 3]);
+    let late =
+        "INSERT INTO ledger (id, channel, event_name, event_id, data) VALUES (2, 'a', 'e', 'two', '2')";
+    sql.batch_execute(late).await.expect("inserted");
+    let told = seen.when(|told| told.len() == 3).await;
+    assert!(matches!(told[2], Notice::Gap { .. }), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_has_to_be_made_first_and_making_it_twice_changes_nothing() {
+    let server = shared().await;
+    let name = server.empty_database().await;
+    let config = config(server, &name);
+    let refused = config.clone().connect(histories()).await.expect_err("no ledger").to_string();
+    assert!(refused.contains("run `tidings migrate`"), "{refused}");
+    config.migrate().await.expect("made");
+    let node = config.clone().connect(histories()).await.expect("a ledger");
+    publish(&node, "a", 1).await;
+    config.migrate().await.expect("made before");
+    let page =
+        node.history("a", Range::After { offset: 0, limit: 10 }).await.expect("open").expect("history");
+    assert_eq!(numbers(&page.events), [1]);
+    // What is printed is what is run, and another schema is another ledger.
+    let sql = server.sql(&name).await;
+    let other = config.clone().table("app.events").expect("a name");
+    sql.batch_execute(&format!("CREATE SCHEMA app; {}", other.migration())).await.expect("made by hand");
+    publish(&other.connect(histories()).await.expect("a ledger"), "a", 1).await;
+    // No table of somebody else is touched.
+    sql.batch_execute(EXISTING).await.expect("a table");
+    let refused = config.table("ledger").expect("a name").migrate().await.expect_err("a table").to_string();
+    assert!(refused.contains("no ledger of Tidings"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_at_the_start_is_named() {
+    let server = shared().await;
+    let name = server.database().await;
+    let sql = server.sql(&name).await;
+    let user = format!("user_{name}");
+    sql.batch_execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'secret'")).await.expect("a user");
+    let grants =
+        format!("GRANT SELECT ON tidings_events, tidings_events_tops, tidings_events_meta TO {user}");
+    sql.batch_execute(&grants).await.expect("granted");
+    let address = server.address();
+    for (url, wanted) in [
+        (format!("postgres://postgres@127.0.0.1:{}/x?sslmode=disable", free_port()), "Connection refused"),
+        (server.url("nowhere"), "database \"nowhere\" does not exist"),
+        (format!("postgres://nobody:secret@{address}/{name}"), "role \"nobody\" does not exist"),
+        (format!("postgres://{user}:secret@{address}/{name}"), "INSERT on \"tidings_events\""),
+        (format!("postgres://postgres@{address}/{name}?sslmode=require"), "TLS"),
+    ] {
+        let started = tokio::time::timeout(
+            PATIENCE,
+            url.parse::<PostgresOptions>().expect("a URL").connect(histories()),
+        );
+        let refused = started.await.expect("bounded").expect_err("refused");
+        assert!(matches!(refused, BroadcastError::Config(_)));
+        let refused = refused.to_string();
+        assert!(refused.contains(wanted) && !refused.contains("secret"), "{refused}");
+    }
+    let refused = "postgres://x:y@[::1/".parse::<PostgresOptions>().expect_err("no URL").to_string();
+    assert!(refused.contains("wanted is postgres://"), "{refused}");
+    sql.batch_execute(&format!(
+        "GRANT INSERT ON tidings_events TO {user}; GRANT USAGE ON SEQUENCE tidings_events_id_seq TO {user}; \
+         GRANT UPDATE ON tidings_events_meta TO {user}; GRANT EXECUTE ON FUNCTION tidings_events_rotate TO {user}"
+    ))
+    .await
+    .expect("granted");
+    let node = connect(&format!("postgres://{user}:secret@{address}/{name}"), histories()).await;
+    publish(&node, "a", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_old_is_dropped_and_positions_stay() {
+    let server = shared().await;
+    let name = server.database().await;
+    let kept = Histories::new(History { age: Duration::from_secs(1), ..History::default() });
+    let node = connect(&server.url(&name), kept).await;
+    let (seen, subscription) = subscribe(&node, "a").await;
+    publish(&node, "a", 1).await;
+    let last = publish(&node, "a", 2).await.position.expect("history");
+    publish(&node, "b", 3).await;
+    seen.events(2).await;
+    // As if everything had happened an hour ago.
+    let sql = server.sql(&name).await;
+    let parts = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+                 WHERE i.inhparent = 'tidings_events'::regclass AND c.relname LIKE '%\\_p%'";
+    let age = "UPDATE tidings_events SET created_at = created_at - interval '1 hour'";
+    sql.batch_execute(age).await.expect("aged");
+    sql.batch_execute("SELECT tidings_events_rotate('6 minutes')").await.expect("dropped");
+    let rows = sql.query("SELECT channel FROM tidings_events", &[]).await.expect("rows");
+    assert_eq!(rows.len(), 1, "the newest stays");
+    assert_eq!(rows[0].get::<_, &str>(0), "b");
+    let before: Vec<String> =
+        sql.query(parts, &[]).await.expect("rows").iter().map(|row| row.get(0)).collect();
+    assert!(!before.is_empty());
+    // Its partitions go when their time is over, as a whole.
+    let rename = format!("ALTER TABLE {} RENAME TO tidings_events_p1000_2000", before[0]);
+    sql.batch_execute(&rename).await.expect("an old one");
+    sql.batch_execute("SELECT tidings_events_rotate('6 minutes')").await.expect("dropped");
+    let after: Vec<String> =
+        sql.query(parts, &[]).await.expect("rows").iter().map(|row| row.get(0)).collect();
+    assert!(!after.contains(&"tidings_events_p1000_2000".to_owned()), "{after:?}");
+    // Whoever was at the end still is, and whoever was not is told.
+    let page =
+        node.history("a", Range::After { offset: 0, limit: 10 }).await.expect("open").expect("history");
+    assert_eq!((&page.end, page.floor, page.events.len()), (&last, last.offset, 0));
+    drop(subscription);
+    let (seen, subscription) = subscribe(&connect(&server.url(&name), histories()).await, "a").await;
+    assert_eq!(subscription.position(), Some(&last));
+    drop(seen);
+    publish(&node, "a", 4).await;
+    let page =
+        node.history("a", Range::After { offset: 0, limit: 10 }).await.expect("open").expect("history");
+    assert_eq!(page.events[0].place.as_ref().expect("history").previous, last.offset);
+}
+
+/// PgBouncer in front of a server. Killed when it is dropped.
+struct Bouncer(Child, std::path::PathBuf);
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = fs::remove_dir_all(&self.1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pgbouncer_in_transaction_mode_is_enough() {
+    let server = shared().await;
+    let name = server.database().await;
+    let (folder, port) = (folder("pgbouncer"), free_port());
+    let users = folder.join("users");
+    fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
+    let settings = format!(
+        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+         unix_socket_dir =\nauth_type = any\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 3\n\
+         [databases]\n{name} = host=127.0.0.1 port={} user=postgres\n",
+        server.address().port(),
+        users.display(),
+        server.address().port()
+    );
+    fs::write(folder.join("settings.ini"), settings).expect("a file");
+    let program = std::path::Path::new("/usr/sbin/pgbouncer");
+    assert!(program.exists(), "no {}: apt-get install pgbouncer", program.display());
+    let child = command(program)
+        .arg("-q")
+        .arg(folder.join("settings.ini"))
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    let _bouncer = Bouncer(child.expect("pgbouncer"), folder);
+    let url = postgres::url((std::net::Ipv4Addr::LOCALHOST, port).into(), &name);
+    let ready = async {
+        while tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("it listens");
+    let (one, two) = (connect(&url, histories()).await, connect(&url, histories()).await);
+    let (seen, _subscription): (Seen, _) = subscribe(&two, "a").await;
+    for n in 0..20 {
+        publish(if n % 2 == 0 { &one } else { &two }, "a", n).await;
+    }
+    let sql = server.sql(&name).await;
+    sql.batch_execute(&INSERT.replace("'1'", "'20'")).await.expect("inserted");
+    assert_eq!(numbers(&seen.events(21).await), (0..21).collect::<Vec<_>>());
+    let page =
+        one.history("a", Range::Before { offset: None, limit: 2 }).await.expect("open").expect("history");
+    assert_eq!(numbers(&page.events), [19, 20]);
+}
+
+/// How fast it is; `cargo test --release -p tidings-tests --test backplanes -- --ignored --nocapture figures`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn figures() {
+    use parking_lot::Mutex;
+    use std::{sync::Arc, time::Instant};
+    let server = shared().await;
+    let name = server.database().await;
+    let kept = || Histories::new(History::default());
+    let one = Arc::new(connect(&server.url(&name), kept()).await);
+    let two = Arc::new(connect(&server.url(&name), kept()).await);
+    let base = Instant::now();
+    let delays = Arc::<Mutex<Vec<f64>>>::default();
+    let mut subscriptions = Vec::new();
+    for node in [&one, &two] {
+        let delays = delays.clone();
+        let sink: tidings_server::Sink = Arc::new(move |notice: &Notice| {
+            let Notice::Event(told) = notice else { return };
+            let at: f64 = told.event.data().as_str().parse().expect("a number");
+            delays.lock().push(base.elapsed().as_secs_f64() * 1e3 - at);
+        });
+        subscriptions.push(node.subscribe("timed".into(), sink).await.expect("subscribed"));
+    }
+    // 1,000 publishes a second, half of them on each node; each is timed on both.
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let mut sent = JoinSet::new();
+    for n in 0..10_000_u64 {
+        ticks.tick().await;
+        let node = if n % 2 == 0 { one.clone() } else { two.clone() };
+        sent.spawn(async move {
+            let at = base.elapsed().as_secs_f64() * 1e3;
+            node.publish("timed", Event::new("e", json!(at))).await.expect("published");
+        });
+    }
+    let took = base.elapsed();
+    sent.join_all().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut delays = delays.lock().clone();
+    delays.sort_by(f64::total_cmp);
+    let at = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize];
+    println!(
+        "{} deliveries, {:.0} publishes/s: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
+        delays.len(),
+        10_000.0 / took.as_secs_f64(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    let begun = Instant::now();
+    let until = begun + Duration::from_secs(10);
+    let mut publishers = JoinSet::new();
+    for publisher in 0..1_000_u64 {
+        let node = one.clone();
+        publishers.spawn(async move {
+            let mut accepted = 0_u64;
+            while Instant::now() < until {
+                let channel = format!("c{}", publisher % 100);
+                node.publish(&channel, Event::new("order.paid", json!({"order": publisher, "n": accepted})))
+                    .await
+                    .expect("published");
+                accepted += 1;
+            }
+            accepted
+        });
+    }
+    let accepted: u64 = publishers.join_all().await.iter().sum();
+    println!(
+        "one node: {:.0} publishes/s over {:?}",
+        accepted as f64 / begun.elapsed().as_secs_f64(),
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,248 @@
+//! PostgreSQL in a temporary folder, on a free port.
+
+use std::{
+    ffi::CString,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tidings_server::PostgresOptions;
+use tokio_postgres::{Client, NoTls};
+
+/// A server. Killed when it is dropped, with its folder.
+pub(crate) struct Server {
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// One server for the tests that do it no harm. It ends with this process.
+pub(crate) async fn shared() -> &'static Server {
+    tokio::task::spawn_blocking(|| {
+        SHARED.get_or_init(|| {
+            // SAFETY: a function that does not unwind.
+            unsafe { libc::atexit(end_shared) };
+            Server::start()
+        })
+    })
+    .await
+    .expect("a server")
+}
+
+static SHARED: OnceLock<Server> = OnceLock::new();
+
+/// What is static is not dropped.
+extern "C" fn end_shared() {
+    if let Some(server) = SHARED.get() {
+        server.signal(libc::SIGKILL);
+        let _ = fs::remove_dir_all(&server.folder);
+    }
+}
+
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.exists()).collect();
+    found.sort();
+    found.pop().unwrap_or_else(|| panic!("no {name} in /usr/lib/postgresql: apt-get install postgresql"))
+}
+
+/// PostgreSQL does not run as root: then as the user that its package has made.
+fn user() -> Option<(u32, u32)> {
+    // SAFETY: no other thread of the tests reads the table of users.
+    unsafe {
+        if libc::geteuid() != 0 {
+            return None;
+        }
+        let name = CString::new("postgres").expect("no NUL");
+        let entry = libc::getpwnam(name.as_ptr());
+        assert!(!entry.is_null(), "no user postgres: apt-get install postgresql");
+        Some(((*entry).pw_uid, (*entry).pw_gid))
+    }
+}
+
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some((user, group)) = user() {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    command.process_group(0);
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("a program");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("tidings-{name}-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    if let Some((user, group)) = user() {
+        std::os::unix::fs::chown(&folder, Some(user), Some(group)).expect("root");
+    }
+    folder
+}
+
+impl Server {
+    /// A new one, which keeps nothing when the machine fails, but does when its processes do.
+    pub(crate) fn start() -> Self {
+        let folder = folder("postgres");
+        let data = folder.join("data");
+        run(command(&program("initdb"))
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "-D"])
+            .arg(&data));
+        let mut settings = fs::read_to_string(data.join("postgresql.conf")).expect("settings");
+        settings.push_str(
+            "fsync = off\nmax_connections = 300\nmax_wal_senders = 5\nunix_socket_directories = ''\n",
+        );
+        fs::write(data.join("postgresql.conf"), settings).expect("settings");
+        let mut server = Self { folder, port: free_port(), child: None };
+        server.resume();
+        server
+    }
+
+    /// A standby of this one, by asynchronous replication.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = folder("postgres");
+        run(command(&program("pg_basebackup"))
+            .args(["--no-sync", "-c", "fast", "-R", "-X", "stream", "-d", &self.url("postgres"), "-D"])
+            .arg(folder.join("data")));
+        let mut server = Self { folder, port: free_port(), child: None };
+        server.resume();
+        server
+    }
+
+    /// Starts it again after it was killed.
+    pub(crate) fn resume(&mut self) {
+        let deadline = std::time::Instant::now() + crate::node::PATIENCE;
+        let port = self.port.to_string();
+        loop {
+            // It ends at once while a process of the server before it has not.
+            if self.child.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some()) {
+                self.child = Some(self.spawn());
+            }
+            let mut ready = Command::new(program("pg_isready"));
+            ready.args(["-q", "-h", "127.0.0.1", "-U", "postgres", "-p", &port]);
+            if ready.status().expect("pg_isready").success() {
+                return;
+            }
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(std::time::Instant::now() < deadline, "{}", log());
+        }
+    }
+
+    fn spawn(&self) -> Child {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log");
+        let mut started = command(&program("postgres"));
+        started.arg("-D").arg(self.folder.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-p"]);
+        started.arg(self.port.to_string()).stdout(Stdio::null()).stderr(log);
+        started.spawn().expect("a server")
+    }
+
+    /// Sends a signal to all of its processes, which are a group each.
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        let Some(child) = &self.child else { return };
+        let main = child.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+        for id in std::iter::once(main.as_str()).chain(children.split_whitespace()) {
+            // SAFETY: a number of a process that this one has started, or that its child has.
+            unsafe { libc::kill(id.parse().expect("a number"), signal) };
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.signal(libc::SIGKILL);
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("a child");
+        }
+    }
+
+    /// Sends a signal to the process of a standby that hears of its primary.
+    pub(crate) fn signal_receiver(&self, signal: libc::c_int) {
+        let Some(child) = &self.child else { return };
+        let main = child.id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).expect("a process");
+        for id in children.split_whitespace() {
+            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            if line.contains("walreceiver") {
+                // SAFETY: a process of a server that this one has started.
+                unsafe { libc::kill(id.parse().expect("a number"), signal) };
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        url(self.address(), database)
+    }
+
+    /// The name of a new database, with a ledger.
+    pub(crate) async fn database(&self) -> String {
+        let name = self.empty_database().await;
+        let config: PostgresOptions = self.url(&name).parse().expect("a URL");
+        config.migrate().await.expect("a ledger");
+        name
+    }
+
+    pub(crate) async fn empty_database(&self) -> String {
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres")
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .expect("a database");
+        name
+    }
+
+    /// A connection of another program.
+    /// The same, once the server takes connections.
+    pub(crate) async fn sql_when_ready(&self, database: &str) -> Client {
+        let ready = async {
+            loop {
+                if let Ok((client, connection)) = tokio_postgres::connect(&self.url(database), NoTls).await {
+                    tokio::spawn(connection);
+                    return client;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("a server")
+    }
+
+    pub(crate) async fn sql(&self, database: &str) -> Client {
+        let (client, connection) =
+            tokio_postgres::connect(&self.url(database), NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn url(address: SocketAddr, database: &str) -> String {
+    format!("postgres://postgres@{address}/{database}?sslmode=disable")
+}
