@@ -2,9 +2,7 @@
 
 use crate::{
     driver::{Client, closed_error},
-    errors,
-    frames::Publish,
-    js,
+    errors, js,
     listeners::Listeners,
     promise::Ready,
     settings,
@@ -24,7 +22,7 @@ pub(crate) struct Channel {
     /// Closed when the channel is left.
     pub(crate) listeners: Listeners,
     /// The ids of its last events, where nothing else tells a repeat.
-    ids: Cell<Option<Set>>,
+    ids: Set,
     /// The handle that the application has, so that it gets the same one again.
     handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
@@ -37,7 +35,7 @@ impl Channel {
             name,
             ready: Ready::default(),
             listeners: Listeners::new(),
-            ids: Cell::default(),
+            ids: Set::new(&JsValue::UNDEFINED),
             handle: Cell::default(),
             refusal: Cell::default(),
         }
@@ -45,10 +43,7 @@ impl Channel {
 
     /// Whether an event with this id has come already, among the last ones.
     pub(crate) fn knows(&self, id: &JsValue) -> bool {
-        let ids = self.ids.take().unwrap_or_else(|| Set::new(&JsValue::UNDEFINED));
-        let known = js::repeated(&ids, id, IDS);
-        self.ids.set(Some(ids));
-        known
+        js::repeated(&self.ids, id, IDS)
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
@@ -58,9 +53,8 @@ impl Channel {
 
     fn denied_error(&self) -> JsValue {
         let reason = self.refusal.take();
-        let error = errors::failure(&reason, "the gateway refused the channel");
-        self.refusal.set(reason);
-        error
+        self.refusal.set(reason.clone());
+        errors::failure(reason, "the gateway refused the channel")
     }
 
     /// No event reaches its listeners any more; whoever waits for it is told `code`.
@@ -87,7 +81,7 @@ impl Channel {
 }
 
 fn left_error(code: &str) -> JsValue {
-    errors::failure(&code.into(), "the channel was left")
+    errors::failure(code.into(), "the channel was left")
 }
 
 /// A channel of a client.
@@ -130,9 +124,9 @@ impl BroadcastChannel {
     pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
         let event = errors::name("event", event)?;
         let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
-        let outcome = js::deferred();
-        let promise = outcome.promise();
-        self.client.act(|core, now| core.publish(now, Publish { text, outcome }));
+        let publish = js::deferred(&text);
+        let promise = publish.promise();
+        self.client.act(|core, now| core.publish(now, publish));
         Ok(promise)
     }
 
@@ -146,11 +140,11 @@ impl BroadcastChannel {
     /// `disconnected`, `unsupported` or `no-history`.
     pub fn history(&self, options: JsValue) -> Result<Promise, JsValue> {
         let page = settings::page(&options)?;
-        let outcome = js::deferred();
+        let outcome = js::deferred(&JsValue::UNDEFINED);
         match self.channel_state() {
-            Some(ChannelState::Denied) if page.until_attach => outcome.reject(&self.channel.denied_error()),
+            Some(ChannelState::Denied) if page.until_attach => outcome.reject(self.channel.denied_error()),
             Some(_) => self.client.history(&self.channel, page, &outcome),
-            None => outcome.reject(&left_error(reason::LEFT)),
+            None => outcome.reject(left_error(reason::LEFT)),
         }
         Ok(outcome.promise())
     }

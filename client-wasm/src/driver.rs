@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     socket::Socket,
 };
-use gloo_timers::callback::Timeout;
+use gloo_timers::callback::Interval;
 use js_sys::{Date, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -49,7 +49,7 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Timeout)>,
+    timer: Option<(u64, Interval)>,
     page: Option<Page>,
 }
 
@@ -158,7 +158,7 @@ impl Client {
     }
 
     pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
-        channel_id(self.names.number(name))
+        channel_id(self.names.find(name))
     }
 
     /// The state of a channel that was not left.
@@ -190,7 +190,7 @@ impl Client {
         if let Some((channel, arrival)) = message {
             self.driving.set(true);
             if arrival == Arrival::AfterGap {
-                self.gap(&channel, &reason::HOLE.into());
+                self.gap(&channel, reason::HOLE.into());
             }
             let data = if event.data.is_undefined() { &JsValue::NULL } else { event.data };
             let repeated = arrival == Arrival::Unplaced && channel.knows(&self.frames.id(event.frame));
@@ -203,8 +203,8 @@ impl Client {
         true
     }
 
-    fn gap(&self, channel: &Channel, why: &JsValue) {
-        let gap = js::record("channel why", &channel.name, why, NOTHING);
+    fn gap(&self, channel: &Channel, why: JsValue) {
+        let gap = js::record("channel why", channel.name.clone().into(), why, NOTHING);
         channel.listeners.emit_gap(&gap, &self.settings.logger);
         self.emit("gap", &gap);
     }
@@ -262,14 +262,14 @@ impl Client {
             Effect::Send(frame) => self.send(frame),
             Effect::Acknowledged { frame, id, offset } => {
                 let offset = offset.map(|offset| offset as f64).into();
-                frame.outcome.resolve(&js::record("ok id offset", &JsValue::TRUE, &id, &offset));
+                frame.resolve(js::record("ok id offset", JsValue::TRUE, id.into(), offset));
             }
             Effect::Dropped { frame, reason } => {
-                frame.outcome.resolve(&js::record("ok reason", &JsValue::FALSE, &reason, NOTHING));
+                frame.resolve(js::record("ok reason", JsValue::FALSE, reason.into(), NOTHING));
             }
             Effect::History { request, page } => self.settle_page(request, page),
-            Effect::Gap { channel, why } => self.gap(&channel, &why),
-            Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", &(after_ms as f64).into())),
+            Effect::Gap { channel, why } => self.gap(&channel, why.into()),
+            Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", (after_ms as f64).into())),
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
@@ -284,7 +284,7 @@ impl Client {
             }
             Effect::Subscribed(channel) => {
                 channel.ready.resolve();
-                self.emit("subscribed", &one("channel", &channel.name));
+                self.emit("subscribed", &one("channel", channel.name.clone().into()));
             }
             Effect::Denied { channel, reason } => channel.deny(reason),
             Effect::Forget(channel) => {
@@ -296,21 +296,24 @@ impl Client {
                     self.let_go();
                 }
                 let [from, to] = [from, to].map(|state| state_name(state).into());
-                self.emit("state", &js::record("from to", &from, &to, NOTHING));
+                self.emit("state", &js::record("from to", from, to, NOTHING));
             }
             Effect::Opened => {
                 self.ready.resolve();
-                self.emit("open", NOTHING);
+                self.emit("open", &NOTHING);
             }
             Effect::Closed(Closed { code, reason, clean }) => {
-                self.emit("close", &js::record("code reason wasClean", &code.into(), &reason, &clean.into()));
+                self.emit(
+                    "close",
+                    &js::record("code reason wasClean", code.into(), reason.into(), clean.into()),
+                );
             }
             Effect::Reconnecting { attempt, delay_ms } => self.emit(
                 "reconnecting",
-                &js::record("attempt delayMs", &attempt.into(), &(delay_ms as f64).into(), NOTHING),
+                &js::record("attempt delayMs", attempt.into(), (delay_ms as f64).into(), NOTHING),
             ),
             Effect::Error { channel, reason } => {
-                self.emit("error", &js::record("channel reason", &channel.into(), &reason, NOTHING));
+                self.emit("error", &js::record("channel reason", channel.into(), reason.into(), NOTHING));
             }
             _ => {}
         }
@@ -318,11 +321,11 @@ impl Client {
 
     fn send(&self, frame: Outgoing<Rc<Channel>, JsString, Publish>) {
         let text = self.frames.text(&frame);
-        let socket = self.inner().socket.as_ref().map(Socket::handle);
-        if !socket.is_some_and(|socket| Socket::send(&socket, &text)) {
+        let socket = self.inner().socket.clone();
+        if !socket.is_some_and(|socket| socket.send(&text)) {
             self.tell(|core, now| core.unsent(now, &frame));
         } else if let Outgoing::Publish { frame, request: None } = frame {
-            frame.outcome.resolve(&one("ok", &JsValue::TRUE));
+            frame.resolve(one("ok", JsValue::TRUE));
         }
     }
 
@@ -334,9 +337,9 @@ impl Client {
             Ok((Position { epoch, offset }, events)) => {
                 let events = js::renamed(&events, "e d i o", "event data id offset");
                 let offset = (offset as f64).into();
-                outcome.resolve(&js::record("events epoch offset", &events, &epoch, &offset));
+                outcome.resolve(js::record("events epoch offset", events, epoch.into(), offset));
             }
-            Err(reason) => outcome.reject(&errors::failure(&reason, "there is no page of history")),
+            Err(reason) => outcome.reject(errors::failure(reason.into(), "there is no page of history")),
         }
     }
 
@@ -351,15 +354,15 @@ impl Client {
     }
 }
 
-const NOTHING: &JsValue = &JsValue::UNDEFINED;
+const NOTHING: JsValue = JsValue::UNDEFINED;
 
-fn one(name: &str, value: &JsValue) -> JsValue {
+fn one(name: &str, value: JsValue) -> JsValue {
     js::record(name, value, NOTHING, NOTHING)
 }
 
 /// Why a promise of `ready()` is rejected when the client closes.
 pub(crate) fn closed_error() -> JsValue {
-    errors::failure(&reason::DISCONNECTED.into(), "the client is closed")
+    errors::failure(reason::DISCONNECTED.into(), "the client is closed")
 }
 
 /// The public name of a state.

@@ -51,18 +51,12 @@ pub(crate) struct Event<'a> {
     pub(crate) previous: Option<u64>,
 }
 
-/// A publish that is ready to be sent.
-#[derive(Clone)]
-pub(crate) struct Publish {
-    /// The frame of version 1.
-    pub(crate) text: JsString,
-    /// The promise of what became of it.
-    pub(crate) outcome: Deferred,
-}
+/// A publish that is ready to be sent: its text is the frame of version 1, its promise tells what became of it.
+pub(crate) type Publish = Deferred;
 
 impl Weight for Publish {
     fn bytes(&self) -> usize {
-        js::bytes(&self.text) as usize
+        js::bytes(self) as usize
     }
 }
 
@@ -121,12 +115,9 @@ impl Frames {
             self.write(&[(Key::Tag, tag), (Key::Channel, &channel.name), first, second, third])
         };
         let written = match frame {
-            Outgoing::Publish { frame: Publish { text, .. }, request: None } => return text.clone(),
-            Outgoing::Publish { frame: Publish { text, .. }, request: Some(request) } => {
-                let number = number(*request);
-                let key = self.key.concat(&number);
-                let request = self.write(&[(Key::Number, &number), (Key::IdempotencyKey, &key)]);
-                request.map(|request| js::join(text, &request))
+            Outgoing::Publish { frame, request: None } => return frame.text(),
+            Outgoing::Publish { frame, request: Some(request) } => {
+                return js::numbered(frame, *request as f64, &self.key);
             }
             Outgoing::Subscribe { channel, resume } => {
                 let resume = resume.as_ref().map(|Position { epoch, offset }| {
@@ -180,7 +171,7 @@ impl Fields for Frame<'_> {
     type Value = JsValue;
 
     fn tag(&self) -> Option<Tag> {
-        let number = self.frames.tags.number(&self.get(Key::Tag));
+        let number = self.frames.tags.find(&self.get(Key::Tag));
         handled(number)
     }
 
@@ -194,7 +185,7 @@ impl Fields for Frame<'_> {
     }
 
     fn integer(&self, key: Key) -> Option<u64> {
-        integer(self.get(key).as_f64()?)
+        integer(js::number(&self.get(key)))
     }
 
     fn flag(&self, key: Key) -> Option<bool> {

@@ -5,15 +5,22 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
-    /// Tells a link of what a socket hears.
+    /// Opens a socket, with the application's factory unless that is `undefined`, and tells a link of what it hears.
     #[wasm_bindgen(catch)]
-    pub(crate) fn listen(
-        target: &WebSocket,
+    pub(crate) fn open(
+        factory: &JsValue,
+        url: &JsValue,
         link: &JsValue,
         socket: u32,
         tags: &Numbers,
         channels: &Numbers,
-    ) -> Result<(), JsValue>;
+    ) -> Result<JsValue, JsValue>;
+
+    /// Whether a socket took a text.
+    pub(crate) fn send(socket: &JsValue, text: &JsString) -> bool;
+
+    /// Closes a socket. One that cannot be closed is let go all the same.
+    pub(crate) fn close(socket: &JsValue, code: u16, reason: &str);
 
     /// Calls the functions in the set under `key`, with one word when the other is `undefined`. What they throw goes to
     /// the logger.
@@ -22,17 +29,23 @@ extern "C" {
     /// Calls a method of a logger, if it has that.
     pub(crate) fn log(logger: &JsValue, level: &str, message: &JsValue, detail: &JsValue);
 
-    /// How long a text is in UTF-8.
-    pub(crate) fn bytes(text: &JsString) -> u32;
+    /// How long the text of a publish is in UTF-8.
+    pub(crate) fn bytes(publish: &Deferred) -> u32;
 
-    /// A promise to settle.
-    pub(crate) fn deferred() -> Deferred;
+    /// A promise to settle; that of a publish has its text.
+    pub(crate) fn deferred(text: &JsValue) -> Deferred;
+
+    /// The text of a publish with its number, and with the idempotency key that begins with `key`.
+    pub(crate) fn numbered(publish: &Deferred, number: f64, key: &JsString) -> JsString;
+
+    /// NaN for what is no number.
+    pub(crate) fn number(value: &JsValue) -> f64;
 
     /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than `limit`.
     pub(crate) fn repeated(set: &Set, word: &JsValue, limit: u32) -> bool;
 
     /// An object with up to three properties; `names` has a space between two. What is `undefined` is left out.
-    pub(crate) fn record(names: &str, first: &JsValue, second: &JsValue, third: &JsValue) -> JsValue;
+    pub(crate) fn record(names: &str, first: JsValue, second: JsValue, third: JsValue) -> JsValue;
 
     /// What the objects in a list have under `keys`, under `names`; `null` where there is nothing.
     pub(crate) fn renamed(list: &JsValue, keys: &str, names: &str) -> JsValue;
@@ -41,13 +54,10 @@ extern "C" {
     pub(crate) fn invalid(what: &str, allowed: &str) -> JsValue;
 
     /// Something that cannot be done, and why.
-    pub(crate) fn failure(code: &JsValue, message: &str) -> JsValue;
+    pub(crate) fn failure(code: JsValue, message: &str) -> JsValue;
 
     /// The absolute address of a WebSocket, or `undefined`; `http` and `https` stand for `ws` and `wss`.
     pub(crate) fn address(url: &JsValue, base: &JsValue) -> JsValue;
-
-    /// The JSON text of an object that has the properties of two.
-    pub(crate) fn join(text: &JsString, another: &JsString) -> JsString;
 
     /// A word that no other client has.
     pub(crate) fn unique() -> JsString;
@@ -84,20 +94,23 @@ extern "C" {
 
     /// 0 when there is none.
     #[wasm_bindgen(method, structural, js_name = get)]
-    pub(crate) fn number(this: &Numbers, key: &JsValue) -> u32;
+    pub(crate) fn find(this: &Numbers, key: &JsValue) -> u32;
 
     /// A promise and the functions that settle it.
     #[derive(Clone)]
     pub(crate) type Deferred;
 
     #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn text(this: &Deferred) -> JsString;
+
+    #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn promise(this: &Deferred) -> Promise;
 
     #[wasm_bindgen(method, structural)]
-    pub(crate) fn resolve(this: &Deferred, value: &JsValue);
+    pub(crate) fn resolve(this: &Deferred, value: JsValue);
 
     #[wasm_bindgen(method, structural)]
-    pub(crate) fn reject(this: &Deferred, error: &JsValue);
+    pub(crate) fn reject(this: &Deferred, error: JsValue);
 
     /// A function.
     pub(crate) type Callable;
@@ -109,20 +122,6 @@ extern "C" {
     /// A function that needs to be told nothing more.
     #[wasm_bindgen(method, structural, js_name = bind)]
     pub(crate) fn bind(this: &Callable, context: &JsValue, argument: &JsValue) -> Function;
-
-    /// A `WebSocket`, or what the application's factory made.
-    #[derive(Clone)]
-    #[wasm_bindgen(js_name = WebSocket)]
-    pub(crate) type WebSocket;
-
-    #[wasm_bindgen(constructor, js_class = "WebSocket", catch)]
-    pub(crate) fn open(url: &JsValue) -> Result<WebSocket, JsValue>;
-
-    #[wasm_bindgen(method, structural, catch)]
-    pub(crate) fn send(this: &WebSocket, text: &JsString) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method, structural, catch)]
-    pub(crate) fn close(this: &WebSocket, code: u16, reason: &str) -> Result<(), JsValue>;
 }
 
 /// `object[key]`; `undefined` when there is no object.

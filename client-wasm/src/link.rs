@@ -7,7 +7,7 @@ use crate::{
     js,
     page::Page,
 };
-use gloo_timers::callback::Timeout;
+use gloo_timers::callback::Interval;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -36,10 +36,11 @@ impl Anchor {
         self.held.take();
     }
 
-    /// A timer that tells the client, when somebody holds it.
-    pub(crate) fn timer(&self, delay_ms: u32) -> Timeout {
+    /// A timer that tells the client, when somebody holds it, until it is dropped. One that fires again takes less code
+    /// than one that fires once.
+    pub(crate) fn timer(&self, delay_ms: u32) -> Interval {
         let held = self.held.clone();
-        Timeout::new(delay_ms, move || {
+        Interval::new(delay_ms, move || {
             if let Some(client) = client(&held) {
                 client.fire();
             }
@@ -109,8 +110,9 @@ impl Link {
         let socket = SocketId(socket);
         let Some(client) = self.client().filter(|client| client.ask(|core| core.has(socket))) else { return };
         if closed {
+            let code = js::number(&js::property(event, "code"));
             let closed = Closed {
-                code: js::property(event, "code").as_f64().map_or(1006, |code| code as u16),
+                code: if code.is_nan() { 1006 } else { code as u16 },
                 reason: errors::text(js::property(event, "reason")),
                 clean: js::property(event, "wasClean").is_truthy(),
             };

@@ -1,11 +1,12 @@
 // What costs a crossing for each step when it is done from Rust. It knows JavaScript, and nothing of the client.
 
 /**
- * Listens to a socket. Every message goes to `link.frame`: the JSON that it holds, or an empty object, with the
+ * Opens a socket and listens to it. Every message goes to `link.frame`: the JSON that it holds, or an empty object, with the
  * numbers that the maps `tags` and `channels` have for its `t` and `c`, or 0, with whether `i` is a string, with `e` and
  * `d`, and with `o` and `p`, or NaN when they are no numbers. Its end goes to `link.event`, and so does an error.
  */
-export function listen(target, link, socket, tags, channels) {
+export function open(factory, url, link, socket, tags, channels) {
+  const target = factory ? factory(url) : new WebSocket(url)
   // The listeners belong to the socket and are collected with it, so that one without `removeEventListener` will do.
   target.addEventListener('message', ({ data }) => {
     let frame
@@ -17,9 +18,26 @@ export function listen(target, link, socket, tags, channels) {
   })
   target.addEventListener('close', (event) => link.event(socket, true, event))
   target.addEventListener('error', (event) => link.event(socket, false, event))
+  return target
 }
 
-function number(value) {
+/** Whether the socket took the text. */
+export function send(socket, text) {
+  try {
+    if (socket.readyState == 1) return socket.send(text), true
+  } catch {}
+  return false
+}
+
+/** Closes a socket. One that cannot be closed is let go all the same. */
+export function close(socket, code, reason) {
+  try {
+    socket.close(code, reason)
+  } catch {}
+}
+
+/** NaN for what is no number. */
+export function number(value) {
   return typeof value == 'number' ? value : NaN
 }
 
@@ -81,9 +99,9 @@ export function renamed(list, keys, names) {
     .map((each) => record(names, ...keys.split(' ').map((key) => each[key] ?? null)))
 }
 
-/** The JSON text of an object that has the properties of two, neither of which is empty. */
-export function join(text, another) {
-  return text.slice(0, -1) + ',' + another.slice(1)
+/** The text of a publish with the number of its request, and with the idempotency key that begins with `key`. */
+export function numbered({ text }, number, key) {
+  return `${text.slice(0, -1)},"n":${number},"k":"${key}${number}"}`
 }
 
 /** A word that no other client has. */
@@ -97,14 +115,14 @@ export function clear(sets) {
   sets.clear()
 }
 
-/** How long a text is in UTF-8. */
-export function bytes(text) {
+/** How long the text of a publish is in UTF-8. */
+export function bytes({ text }) {
   return new TextEncoder().encode(text).length
 }
 
-/** A promise and the functions that settle it. */
-export function deferred() {
-  const made = {}
+/** A promise and the functions that settle it; that of a publish has its text. */
+export function deferred(text) {
+  const made = { text }
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }))
   return made
 }

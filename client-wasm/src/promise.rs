@@ -11,7 +11,7 @@ pub(crate) struct Ready(Cell<Option<Deferred>>);
 
 impl Ready {
     pub(crate) fn wait(&self) -> Promise {
-        let deferred = self.0.take().unwrap_or_else(js::deferred);
+        let deferred = self.0.take().unwrap_or_else(|| js::deferred(&JsValue::UNDEFINED));
         let promise = deferred.promise();
         self.0.set(Some(deferred));
         promise
@@ -19,13 +19,13 @@ impl Ready {
 
     pub(crate) fn resolve(&self) {
         if let Some(waiting) = self.0.take() {
-            waiting.resolve(&JsValue::UNDEFINED);
+            waiting.resolve(JsValue::UNDEFINED);
         }
     }
 
     pub(crate) fn reject(&self, error: impl FnOnce() -> JsValue) {
         if let Some(waiting) = self.0.take() {
-            waiting.reject(&error());
+            waiting.reject(error());
         }
     }
 }

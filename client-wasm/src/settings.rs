@@ -1,7 +1,6 @@
 //! The options of a client, checked.
 
 use crate::{errors, frames::integer, js};
-use js_sys::Function;
 use std::ops::RangeInclusive;
 use tidings_client_core::{HistoryPage, NUMBERS, Options};
 use tidings_protocol::{DEFAULT_PATH, MAX_INTEGER};
@@ -10,7 +9,8 @@ use wasm_bindgen::prelude::*;
 /// What the shell itself needs of the options.
 pub(crate) struct Settings {
     pub(crate) url: JsValue,
-    pub(crate) factory: Option<Function>,
+    /// `undefined`, or a function that makes a socket.
+    pub(crate) factory: JsValue,
     /// `undefined`, or an object with some of the methods of `console`.
     pub(crate) logger: JsValue,
 }
@@ -23,22 +23,19 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options, bool), JsVal
     let mut core = Options::default();
     for number in &NUMBERS {
         let value = js::property(options, number.name);
-        if !value.is_undefined() && !value.as_f64().is_some_and(|value| number.set(&mut core, value)) {
+        if !value.is_undefined() && !number.set(&mut core, js::number(&value)) {
             return Err(errors::invalid(number.name, number.allowed));
         }
     }
     let connect = flag(options, "autoConnect", true)?;
     let url = url(js::property(options, "url"))?;
     let factory = js::property(options, "webSocketFactory");
-    let factory = if factory.is_undefined() {
-        if !js::property(&js::global(), "WebSocket").is_function() {
-            let message = "there is no WebSocket here: pass webSocketFactory";
-            return Err(errors::failure(&"no-websocket".into(), message));
-        }
-        None
-    } else {
-        Some(errors::function("webSocketFactory", factory)?)
-    };
+    if !factory.is_undefined() {
+        errors::function("webSocketFactory", factory.clone())?;
+    } else if !js::property(&js::global(), "WebSocket").is_function() {
+        let message = "there is no WebSocket here: pass webSocketFactory";
+        return Err(errors::failure("no-websocket".into(), message));
+    }
     let logger = js::property(options, "logger");
     if !(logger.is_undefined() || logger.is_object()) {
         return Err(errors::invalid("logger", "an object like console"));
@@ -56,7 +53,7 @@ pub(crate) fn page(options: &JsValue) -> Result<HistoryPage, JsValue> {
     }
     let number = |name, allowed, range: RangeInclusive<u64>| {
         let value = js::property(options, name);
-        match value.as_f64().and_then(integer).filter(|value| range.contains(value)) {
+        match integer(js::number(&value)).filter(|value| range.contains(value)) {
             None if !value.is_undefined() => Err(errors::invalid(name, allowed)),
             number => Ok(number),
         }
@@ -84,7 +81,7 @@ fn url(given: JsValue) -> Result<JsValue, JsValue> {
         given
     } else if page.is_undefined() {
         return Err(errors::failure(
-            &"no-url".into(),
+            "no-url".into(),
             "there is no page to take the gateway's url from: pass url",
         ));
     } else {

@@ -1,6 +1,8 @@
 // A TCP proxy that does to connections what networks do.
 
+import { EventEmitter, once } from 'node:events'
 import { connect, createServer } from 'node:net'
+import { within } from './wait.mjs'
 
 /** Starts a proxy in front of the server at `origin`; it goes when the test ends. */
 export async function startProxy(t, origin) {
@@ -14,6 +16,8 @@ class Proxy {
   #port
   #server
   #pairs = new Set()
+  #text = ''
+  #events = new EventEmitter()
   /** Whether new connections are refused. */
   shut = false
   /** Whether what the gateway says is thrown away. */
@@ -26,7 +30,22 @@ class Proxy {
   async listen() {
     this.#server = createServer((near) => this.#open(near))
     await new Promise((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    this.url = `ws://127.0.0.1:${this.#server.address().port}/_broadcast`
+    const host = `127.0.0.1:${this.#server.address().port}`
+    this.url = `ws://${host}/_broadcast`
+    this.origin = `http://${host}`
+  }
+
+  /** Resolves once the gateway has said something like this. */
+  async said(pattern) {
+    while (!pattern.test(this.#text)) await within(once(this.#events, 'said'), `${pattern}`)
+  }
+
+  /** Ends every connection behind what was said. */
+  end() {
+    for (const [near, far] of this.#pairs) {
+      near.destroySoon()
+      far.destroy()
+    }
   }
 
   /** Ends every connection, at once and in the middle of whatever it was at. */
@@ -53,6 +72,8 @@ class Proxy {
     near.on('data', (bytes) => far.write(bytes))
     far.on('data', (bytes) => {
       if (!this.deaf) near.write(bytes)
+      this.#text += bytes
+      this.#events.emit('said')
     })
     for (const socket of pair) {
       socket.once('close', () => {

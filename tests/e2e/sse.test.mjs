@@ -2,11 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
-import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import { openContext, openPage } from './browser.mjs'
 import { guard } from './children.mjs'
+import { startProxy } from './proxy.mjs'
 import { startServer } from './server.mjs'
 import { within } from './wait.mjs'
 import { serveFolder } from './web.mjs'
@@ -42,52 +41,6 @@ function heard(page, name, count = 1) {
 const data = (page, name) =>
   page.evaluate((name) => window.heard.filter(([type]) => type === name).map(([, data]) => data), name)
 
-/** A proxy whose connections can be cut, and that keeps what the gateway said. */
-async function startProxy(t, target) {
-  const sockets = new Set()
-  const events = new EventEmitter()
-  let shut = false
-  let text = ''
-  const server = createServer((near) => {
-    if (shut) return near.destroy()
-    const far = connect(new URL(target).port, '127.0.0.1')
-    for (const [from, to] of [[near, far], [far, near]]) {
-      sockets.add(from)
-      from.pipe(to)
-      from.on('error', () => {})
-      from.once('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-    }
-    far.on('data', (data) => {
-      text += data
-      events.emit('said')
-    })
-  })
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const cut = () => sockets.forEach((socket) => socket.destroy())
-  t.after(() => {
-    cut()
-    server.close()
-  })
-  return {
-    origin: `http://127.0.0.1:${server.address().port}`,
-    /** Resolves once the gateway has said something like this. */
-    async said(pattern) {
-      while (!pattern.test(text)) await within(once(events, 'said'), `${pattern}`)
-    },
-    /** Ends what is open, behind what was said, and lets nobody in. */
-    cut() {
-      shut = true
-      cut()
-    },
-    mend() {
-      shut = false
-    },
-  }
-}
-
 test('an EventSource gets events of one channel and of several', async (t) => {
   const { server, page } = await setUp(t)
   await listen(page, `${server.origin}/_broadcast/sse?channel=a`)
@@ -116,10 +69,11 @@ test('a cut connection comes back and has missed nothing', async (t) => {
   await heard(page, 'open')
   for (let n = 0; n < 10; n++) await server.publish('a', 'tick', n)
   await heard(page, 'tick', 10)
-  proxy.cut()
+  proxy.shut = true
+  proxy.end()
   await heard(page, 'error')
   for (let n = 10; n < 20; n++) await server.publish('a', 'tick', n)
-  proxy.mend()
+  proxy.shut = false
   await heard(page, 'tick', 20)
   for (let n = 20; n < 25; n++) await server.publish('a', 'tick', n)
   await heard(page, 'tick', 25)
@@ -132,11 +86,12 @@ test('channels that were quiet until the cut recover too', async (t) => {
   const proxy = await startProxy(t, server.origin)
   await listen(page, `${proxy.origin}/_broadcast/sse?channel=a&channel=b`)
   await proxy.said(/^id: \w+:0,\w+:0$/m)
-  proxy.cut()
+  proxy.shut = true
+  proxy.end()
   await heard(page, 'error')
   await server.publish('b', 'tick', 1)
   await server.publish('b', 'tick', 2)
-  proxy.mend()
+  proxy.shut = false
   await heard(page, 'tick', 2)
   assert.deepEqual(await data(page, 'tick'), [{ c: 'b', d: 1 }, { c: 'b', d: 2 }])
   assert.deepEqual(await data(page, 'gap'), [])

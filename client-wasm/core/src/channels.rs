@@ -159,14 +159,18 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
 
     /// The tick in which channels were left is over.
     pub(crate) fn settle(&mut self) {
-        self.changed.append(&mut self.leaving);
+        while let Some(index) = self.leaving.pop() {
+            self.changed.push(index);
+        }
     }
 
     /// There is another connection, or none: nothing is subscribed, and everything is to be looked at.
     pub(crate) fn reset(&mut self) {
         self.leaving.clear();
         self.changed.clear();
-        self.changed.extend((0..self.slots.len() as u32).rev());
+        for index in (0..self.slots.len() as u32).rev() {
+            self.changed.push(index);
+        }
         for slot in self.slots.iter_mut().flatten() {
             slot.wire = Wire::Absent;
             if let Some(stream) = &mut slot.stream {

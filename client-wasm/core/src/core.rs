@@ -1,5 +1,7 @@
 //! The state machine: what happens goes in, effects and the next deadline come out.
 
+mod publishing;
+
 use crate::{
     backoff,
     channels::{Answer, ChannelId, ChannelState, Channels, News, Probe, Step},
@@ -11,6 +13,7 @@ use crate::{
     phase::{Due, Open, Phase, STABLE_MS, SocketId, State},
     requests::{HistoryPage, Request, Requests},
 };
+use publishing::drop_into;
 use tidings_protocol::{CloseCode, Reaction, ServerFrame, VERSION, reason as refusal};
 
 /// A close without a code: the number that browsers give it.
@@ -148,21 +151,6 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.give_up_pages(Some(channel), false, reason::LEFT.into());
     }
 
-    /// Publishes, now or when there is a connection.
-    pub fn publish(&mut self, now: u64, frame: P) {
-        self.last_number += 1;
-        match &self.phase {
-            Phase::Closed => {
-                self.effects.push(Effect::Dropped { frame, reason: reason::DISCONNECTED.into() });
-            }
-            Phase::Open(open) if !open.stalled => self.outbox.push(self.last_number, now, frame),
-            _ => {
-                self.outbox.push(self.last_number, now, frame);
-                self.hold();
-            }
-        }
-    }
-
     /// Asks for a page of a channel's history; the number goes with [`Effect::History`]. It is asked again after a
     /// reconnect.
     pub fn history(&mut self, channel: ChannelId, page: HistoryPage) -> u64 {
@@ -174,19 +162,6 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             _ => {}
         }
         self.last_number
-    }
-
-    /// The socket refused a frame, for it is about to close. A publish is kept; nothing more is sent until the socket
-    /// has reported its end, for which it has [`PROBE_MS`].
-    pub fn unsent(&mut self, now: u64, frame: &Outgoing<C, T, P>) {
-        if let Outgoing::Publish { .. } = frame {
-            self.outbox.put_back();
-        }
-        if let Phase::Open(open) = &mut self.phase {
-            open.stalled = true;
-            open.liveness.probe(now);
-        }
-        self.hold();
     }
 
     /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
@@ -405,12 +380,6 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         );
     }
 
-    fn expire(&mut self, now: u64) {
-        if let Some(limit) = now.checked_sub(self.options.outbox_max_age_ms) {
-            self.outbox.give_up(limit, reason::EXPIRED, &mut drop_into(&mut self.effects));
-        }
-    }
-
     /// Whether this socket is the one in use.
     pub fn has(&self, socket: SocketId) -> bool {
         socket == self.socket && matches!(self.phase, Phase::Connecting { .. } | Phase::Open(_))
@@ -622,21 +591,6 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.effects.push(Effect::Reconnecting { attempt, delay_ms });
     }
 
-    /// Whether this connection acknowledges publishes.
-    const fn is_acknowledged(&self) -> bool {
-        matches!(&self.phase, Phase::Open(open) if open.v2)
-    }
-
-    /// What is in flight comes back, for it needs an acknowledgement that this connection will not bring.
-    fn reclaim(&mut self) {
-        self.outbox.reclaim(self.is_acknowledged());
-    }
-
-    /// What is published has to wait for a connection.
-    fn hold(&mut self) {
-        self.outbox.hold(&self.options, &mut drop_into(&mut self.effects));
-    }
-
     fn close(&mut self) {
         self.reclaim();
         self.enter(Phase::Closed);
@@ -644,10 +598,4 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.outbox.give_up(u64::MAX, reason::DISCONNECTED, &mut drop_into(&mut self.effects));
         self.give_up_pages(None, false, reason::DISCONNECTED.into());
     }
-}
-
-fn drop_into<C, T: From<&'static str>, V, P>(
-    effects: &mut Vec<Effect<C, T, V, P>>,
-) -> impl FnMut(P, &'static str) {
-    move |frame, reason| effects.push(Effect::Dropped { frame, reason: reason.into() })
 }
