@@ -17,6 +17,9 @@ use tidings_server::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// What is logged unless RUST_LOG says otherwise. The gateway itself says when the backplane is lost, once.
+const LOGGED: &str = "info,async_nats=off";
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -88,8 +91,8 @@ struct Serve {
     #[arg(long, value_name = "PATTERN")]
     allow_client_publish: Vec<Pattern>,
 
-    /// What carries events between gateways: `memory` for one gateway alone, or `postgres://user:password@host/database`
-    /// after `tidings migrate`.
+    /// What carries events between gateways: `memory` for one gateway alone, `redis://user:password@host`,
+    /// `nats://user:password@host`, or `postgres://user:password@host/database` after `tidings migrate`.
     #[arg(long, value_name = "URL", default_value = "memory")]
     backplane: Backplane,
 
@@ -158,7 +161,7 @@ fn hint(error: &io::Error) -> &'static str {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
     let system = actix_rt::System::new();

@@ -42,14 +42,17 @@ pub(super) async fn wake_each_other(shared: Arc<Shared>) {
 
 async fn listen(shared: &Shared, backoff: &mut Backoff) -> String {
     let asked = async {
-        let link = Link::open(&shared.config, Some(shared.wake.clone())).await?;
+        // Who has written has woken itself.
+        let node = format!("{:016x}", fastrand::u64(..));
+        let notify = format!("{}, '{node}'", shared.ledger.notify);
+        let link = Link::open(&shared.config, Some((shared.wake.clone(), node))).await?;
         if !shared.config.existing {
             within(link.client.batch_execute(&shared.ledger.listen)).await?;
         }
         backoff.reset();
         loop {
             let work = tokio::select! {
-                () = shared.news.notified() => &*shared.ledger.notify,
+                () = shared.news.notified() => &*notify,
                 () = sleep(PROBE_EVERY) => "",
             };
             within(link.client.batch_execute(work)).await?;

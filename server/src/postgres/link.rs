@@ -24,8 +24,12 @@ impl Drop for Link {
 }
 
 impl Link {
-    /// Connects within [`PATIENCE`]. `wake` is woken by every notification, and when the connection ends.
-    pub(super) async fn open(config: &PostgresOptions, wake: Option<Arc<Notify>>) -> Result<Self, String> {
+    /// Connects within [`PATIENCE`]. `wake` is woken by every notification but those of the node that it names, and when the
+    /// connection ends.
+    pub(super) async fn open(
+        config: &PostgresOptions,
+        wake: Option<(Arc<Notify>, String)>,
+    ) -> Result<Self, String> {
         let connecting = config.server.connect(config.tls.clone());
         let (client, connection) = timeout(PATIENCE, connecting)
             .await
@@ -37,7 +41,9 @@ impl Link {
                 let message = poll_fn(|cx| connection.poll_message(cx)).await;
                 match (&message, &wake) {
                     (Some(Ok(AsyncMessage::Notice(_))), _) => {}
-                    (_, Some(wake)) => wake.notify_one(),
+                    (Some(Ok(AsyncMessage::Notification(told))), Some((_, node)))
+                        if told.payload() == node => {}
+                    (_, Some((wake, _))) => wake.notify_one(),
                     _ => {}
                 }
                 if !matches!(message, Some(Ok(_))) {

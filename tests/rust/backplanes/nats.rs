@@ -5,7 +5,8 @@ mod life;
 
 use crate::{
     conformance::{self, conforms},
-    node::{Backplane, PATIENCE},
+    gateways::{Fragile, clients_stay_while_the_backplane_is_away},
+    node::{Backplane, PATIENCE, histories},
     servers::nats::Server,
 };
 use parking_lot::Mutex;
@@ -61,4 +62,27 @@ async fn until<F: Future<Output = bool>>(is_so: impl Fn() -> F) {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("it never was so");
+}
+
+/// A server of its own.
+struct Own(Server);
+
+impl Fragile for Own {
+    async fn connect(&self) -> Arc<dyn Broadcaster> {
+        let options = NatsOptions::new(self.0.url());
+        Arc::new(NatsBroadcaster::connect(options, histories()).await.expect("connected"))
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    fn start_again(&mut self) {
+        self.0.restart();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_stay() {
+    clients_stay_while_the_backplane_is_away(Own(Server::start())).await;
 }

@@ -5,7 +5,8 @@ mod sql;
 
 use crate::{
     conformance::{conforms, one_node_that_closes_leaves_the_others},
-    node::Backplane,
+    gateways::{Fragile, clients_stay_while_the_backplane_is_away},
+    node::{Backplane, histories},
     servers::postgres::{Server, shared},
 };
 use std::sync::Arc;
@@ -38,4 +39,28 @@ conforms!(start());
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_that_closes() {
     one_node_that_closes_leaves_the_others(&start().await).await;
+}
+
+/// A server of its own, and the database on it.
+struct Own(Server, String);
+
+impl Fragile for Own {
+    async fn connect(&self) -> Arc<dyn Broadcaster> {
+        Arc::new(connect(&self.1, histories()).await)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    fn start_again(&mut self) {
+        self.0.resume();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_stay() {
+    let server = Server::start();
+    let Postgres(url) = database(&server).await;
+    clients_stay_while_the_backplane_is_away(Own(server, url)).await;
 }

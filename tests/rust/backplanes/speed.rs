@@ -100,4 +100,10 @@ async fn speed() {
         let nats = servers::nats::Server::start();
         measure("nats", &["--backplane", &nats.url()]);
     }
+    let postgres = servers::postgres::Server::start();
+    measure("postgres", &["--backplane", &postgres.url(&postgres.database().await)]);
+    // Without NOTIFY, as a gateway is that looks every 250 ms: through PgBouncer there is no LISTEN.
+    let name = postgres.database().await;
+    let bouncer = servers::postgres::Bouncer::start(&postgres, &name).await;
+    measure("polled", &["--backplane", &bouncer.url(&name), "--postgres-poll-ms", "250"]);
 }

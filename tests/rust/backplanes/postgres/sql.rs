@@ -3,14 +3,10 @@
 use super::connect;
 use crate::{
     node::{PATIENCE, Seen, histories, number, publish, subscribe},
-    servers::postgres::{self, Server, command, folder, free_port, shared},
+    servers::postgres::{Bouncer, Server, free_port, shared},
 };
 use serde_json::json;
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 use tidings_server::{
     BroadcastError, Broadcaster, Event, Histories, History, Notice, PostgresBroadcaster, PostgresOptions,
     Range,
@@ -278,48 +274,12 @@ async fn what_is_too_old_is_dropped_and_positions_stay() {
 }
 
 /// PgBouncer in front of a server. Killed when it is dropped.
-struct Bouncer(Child, std::path::PathBuf);
-
-impl Drop for Bouncer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        let _ = fs::remove_dir_all(&self.1);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pgbouncer_in_transaction_mode_is_enough() {
     let server = shared().await;
     let name = server.database().await;
-    let (folder, port) = (folder("pgbouncer"), free_port());
-    let users = folder.join("users");
-    fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
-    let settings = format!(
-        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-         unix_socket_dir =\nauth_type = any\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 3\n\
-         [databases]\n{name} = host=127.0.0.1 port={} user=postgres\n",
-        server.address().port(),
-        users.display(),
-        server.address().port()
-    );
-    fs::write(folder.join("settings.ini"), settings).expect("a file");
-    let program = std::path::Path::new("/usr/sbin/pgbouncer");
-    assert!(program.exists(), "no {}: apt-get install pgbouncer", program.display());
-    let child = command(program)
-        .arg("-q")
-        .arg(folder.join("settings.ini"))
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    let _bouncer = Bouncer(child.expect("pgbouncer"), folder);
-    let url = postgres::url((std::net::Ipv4Addr::LOCALHOST, port).into(), &name);
-    let ready = async {
-        while tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ready).await.expect("it listens");
+    let bouncer = Bouncer::start(server, &name).await;
+    let url = bouncer.url(&name);
     let (one, two) = (connect(&url, histories()).await, connect(&url, histories()).await);
     let (seen, _subscription): (Seen, _) = subscribe(&two, "a").await;
     for n in 0..20 {

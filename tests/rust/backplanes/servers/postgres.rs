@@ -213,8 +213,7 @@ impl Server {
         name
     }
 
-    /// A connection of another program.
-    /// The same, once the server takes connections.
+    /// A connection of another program, once the server takes connections.
     pub(crate) async fn sql_when_ready(&self, database: &str) -> Client {
         let ready = async {
             loop {
@@ -228,6 +227,7 @@ impl Server {
         tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("a server")
     }
 
+    /// A connection of another program.
     pub(crate) async fn sql(&self, database: &str) -> Client {
         let (client, connection) =
             tokio_postgres::connect(&self.url(database), NoTls).await.expect("a connection");
@@ -239,6 +239,58 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// PgBouncer in transaction mode, in front of a server. Killed when it is dropped, with its folder.
+pub(crate) struct Bouncer {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Bouncer {
+    pub(crate) async fn start(server: &Server, database: &str) -> Self {
+        let (folder, port) = (folder("pgbouncer"), free_port());
+        let users = folder.join("users");
+        fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
+        let behind = server.address().port();
+        let settings = format!(
+            "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             auth_file = {}\npool_mode = transaction\ndefault_pool_size = 10\n\
+             [databases]\n{database} = host=127.0.0.1 port={behind} user=postgres\n",
+            users.display()
+        );
+        fs::write(folder.join("settings.ini"), settings).expect("a file");
+        let program = Path::new("/usr/sbin/pgbouncer");
+        assert!(program.exists(), "no {}: apt-get install pgbouncer", program.display());
+        let child = command(program)
+            .arg("-q")
+            .arg(folder.join("settings.ini"))
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("pgbouncer");
+        let bouncer = Self { child, folder, port };
+        let ready = async {
+            while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("it listens");
+        bouncer
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        url((Ipv4Addr::LOCALHOST, self.port).into(), database)
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
