@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tracing::{debug, warn};
 
 /// The others are woken at most once in this time: each `NOTIFY` takes a lock of the whole server.
-const NOTIFY_EVERY: Duration = Duration::from_millis(5);
+const NOTIFY_EVERY: Duration = Duration::from_millis(2);
 
 /// A connection that hears nothing says so in this time, or it is dead.
 const PROBE_EVERY: Duration = Duration::from_secs(15);

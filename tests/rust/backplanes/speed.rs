@@ -16,6 +16,10 @@ const LOADS: [(&str, &[&str]); 2] = [
     ("most", &["--window", "2000"]),
 ];
 
+/// So many clients publish, each on a channel of its own that one client listens to: of one client a gateway hands on one
+/// event after the other.
+const CROWD: &str = "100";
+
 /// A gateway in a process of its own; it is killed when this is dropped.
 struct Gateway {
     process: Child,
@@ -27,21 +31,14 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
-        let process =
-            Command::new(env::var_os("TIDINGS_BIN").expect("TIDINGS_BIN names the gateway's program"))
-                .args([
-                    "serve",
-                    "--workers",
-                    "1",
-                    "--allow-client-publish",
-                    "bench.*",
-                    "--bind",
-                    &address.to_string(),
-                ])
-                .args(backplane)
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("the gateway starts");
+        let program = env::var_os("TIDINGS_BIN").expect("TIDINGS_BIN names the gateway's program");
+        let process = Command::new(program)
+            .args(["serve", "--workers", "1", "--bind", &address.to_string()])
+            .args(["--allow-client-publish", "bench.*", "--connections-per-second", "10000"])
+            .args(backplane)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the gateway starts");
         let mut gateway = Self { process, address };
         let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(address).is_err() {
@@ -72,7 +69,7 @@ fn measure(name: &str, backplane: &[&str]) {
             Command::new(env::var_os("TIDINGS_LOAD").expect("TIDINGS_LOAD names the load's program"))
                 .args(["fan-out", "--dialect", "tidings", "--address", &near.address.to_string()])
                 .args(["--publish-to", &publish_to.to_string(), "--pid", &near.process.id().to_string()])
-                .args(["--subscribers", "1"])
+                .args(["--subscribers", CROWD, "--publishers", CROWD, "--channels", CROWD])
                 .args(if quick {
                     ["--warmup", "0.2", "--seconds", "0.3"]
                 } else {

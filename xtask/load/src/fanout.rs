@@ -69,8 +69,8 @@ struct Run<'a> {
     tally: Tally,
     started: Instant,
     published: u64,
-    /// What the publisher's socket has not taken yet.
-    pending: Vec<u8>,
+    /// What each publisher's socket has not taken yet.
+    pending: Vec<Vec<u8>>,
     closed: u64,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
             tally: Tally::default(),
             started: Instant::now(),
             published: 0,
-            pending: Vec::new(),
+            pending: vec![Vec::new(); options.target.publishers],
             closed: 0,
         }
     }
@@ -147,22 +147,27 @@ impl<'a> Run<'a> {
             .rate
             .map_or(u64::MAX, |rate| (self.started.elapsed().as_secs_f64() * f64::from(rate)) as u64);
         let most = due.min(done + self.options.window);
-        while self.published < most && self.pending.len() < BATCH {
+        while self.published < most {
             let channel = (self.published % channels) as usize;
+            let pending = &mut self.pending[channel % self.options.target.publishers];
+            if pending.len() >= BATCH {
+                break;
+            }
             let data = data(self.options.payload, self.published);
-            self.swarm.dialect.publish(channel, &data, &mut self.pending);
+            self.swarm.dialect.publish(channel, &data, pending);
             self.published += 1;
         }
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let publisher = self.swarm.publisher();
-        match self.swarm.client(publisher).socket.write(&self.pending) {
-            Ok(size) => {
-                self.pending.drain(..size);
+        for (number, pending) in
+            self.pending.iter_mut().enumerate().filter(|(_, pending)| !pending.is_empty())
+        {
+            let publisher = self.swarm.publisher(number);
+            match self.swarm.client(publisher).socket.write(pending) {
+                Ok(size) => {
+                    pending.drain(..size);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("publishing"),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error).context("publishing"),
         }
         Ok(())
     }

@@ -51,7 +51,10 @@ struct Target {
     /// Where it listens; loopback only
     #[arg(long)]
     address: SocketAddr,
-    /// Where the publisher connects, when that is another server of the same backplane
+    /// How many sockets publish, each on its share of the channels
+    #[arg(long, default_value_t = 1)]
+    publishers: usize,
+    /// Where the publishers connect, when that is another server of the same backplane
     #[arg(long)]
     publish_to: Option<SocketAddr>,
     /// The server's process
@@ -124,6 +127,7 @@ fn connect(target: &Target, stalled: bool) -> Result<(Swarm, Report)> {
         ensure!(address.ip().is_loopback(), "only loopback: {address} is not");
     }
     ensure!(target.channels > 0 && target.subscribers >= target.channels, "a channel needs a subscriber");
+    ensure!((1..=target.channels).contains(&target.publishers), "a publisher needs a channel");
     let server = Process::new(target.pid);
     let (cpu, memory) = (server.cpu()?, server.memory_kb()?);
     let swarm = Swarm::connect(target, stalled)?;

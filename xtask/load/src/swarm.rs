@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
-/// All sockets: the subscribers, behind them the publisher, and behind it the stalled one if there is one.
+/// All sockets: the subscribers, behind them the publishers, and behind those the stalled one if there is one.
 pub(crate) struct Swarm {
     poll: Poll,
     clients: Vec<Client>,
@@ -61,7 +61,7 @@ pub(crate) enum Life {
 impl Swarm {
     /// Returns when every socket is connected, subscribed and confirmed.
     pub(crate) fn connect(target: &Target, stalled: bool) -> Result<Self> {
-        let total = target.subscribers + 1 + usize::from(stalled);
+        let total = target.subscribers + target.publishers + usize::from(stalled);
         ensure!(total <= MOST, "at most {MOST} sockets");
         let mut swarm = Self {
             poll: Poll::new()?,
@@ -98,8 +98,9 @@ impl Swarm {
         self.subscribers
     }
 
-    pub(crate) fn publisher(&self) -> usize {
-        self.subscribers
+    /// The publisher of this number.
+    pub(crate) fn publisher(&self, number: usize) -> usize {
+        self.subscribers + number
     }
 
     pub(crate) fn client(&mut self, index: usize) -> &mut Client {
@@ -145,7 +146,9 @@ impl Swarm {
     fn begin(&mut self, target: &Target) -> Result<()> {
         let index = self.clients.len();
         let role = match index {
-            publisher if publisher == self.subscribers => Role::Publisher,
+            publisher if (self.subscribers..self.subscribers + target.publishers).contains(&publisher) => {
+                Role::Publisher
+            }
             subscriber => Role::Subscriber(subscriber % target.channels),
         };
         let address = match role {

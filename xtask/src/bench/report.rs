@@ -339,8 +339,8 @@ fn harm(results: &Results, contestant: Contestant) -> Option<f64> {
 
 fn backplanes(results: &Results, page: &mut String) -> Result<()> {
     page.push_str(
-        "## Two gateways over a backplane\n\nOne client publishes at one gateway, one listens at the other: 1,000 events per \
-         second, and as many as 2,000 on their way at any time let through. Two gateways, the backplane's server and the load \
+        "## Two gateways over a backplane\n\n100 clients publish at one gateway, each on a channel of its own, and 100 \
+         listen at the other: 1,000 events per second in all, and as many as 2,000 on their way at any time let through. Two gateways, the backplane's server and the load \
          share the machine. Redis writes nothing down, NATS keeps its streams in files, PostgreSQL is without fsync; each is \
          one server on loopback.\n\n\
          | backplane | p50 ms at 1,000/s | p99 ms | events/s at most | p50 ms ÷ memory | gaps, twice |\n\
