@@ -1,7 +1,8 @@
 //! A gateway for real-time channels on the web, to embed in an actix-web application or to run as it is.
 //!
 //! A [`Gateway`] holds the clients' connections and speaks the protocol with them. Events come from a
-//! [`Broadcaster`]: [`MemoryBroadcaster`] within one process. The application says who a client is
+//! [`Broadcaster`]: [`MemoryBroadcaster`] within one process, [`PostgresBroadcaster`], [`RedisBroadcaster`] or
+//! [`NatsBroadcaster`] between many ([`Backplane`] is any of them, from one URL). The application says who a client is
 //! ([`Builder::resolve_subject`]), which channels it may use ([`Builder::authorize`]) and what it may publish
 //! ([`Builder::allow_client_publish`]).
 //!
