@@ -58,7 +58,7 @@ struct Ledger {
 struct Migrate {
     /// Where: `postgres://user:password@host/database`. The user must be allowed to make tables there.
     #[arg(long, value_name = "URL")]
-    backplane: Backplane,
+    backplane: String,
 
     #[command(flatten)]
     ledger: Ledger,
@@ -94,7 +94,7 @@ struct Serve {
     /// What carries events between gateways: `memory` for one gateway alone, `redis://user:password@host`,
     /// `nats://user:password@host`, or `postgres://user:password@host/database` after `tidings migrate`.
     #[arg(long, value_name = "URL", default_value = "memory")]
-    backplane: Backplane,
+    backplane: String,
 
     #[cfg(feature = "postgres")]
     #[command(flatten)]
@@ -211,7 +211,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
 
 #[cfg(feature = "postgres")]
 async fn migrate(options: Migrate) -> Result<(), BroadcastError> {
-    let Backplane::Postgres(config) = options.backplane else {
+    let Backplane::Postgres(config) = options.backplane.parse()? else {
         return Err(BroadcastError::Config(
             "only PostgreSQL needs it: wanted is --backplane postgres://…".to_owned(),
         ));
@@ -228,7 +228,8 @@ async fn migrate(options: Migrate) -> Result<(), BroadcastError> {
 
 /// The backplane, as the options beside its URL say.
 fn backplane(options: &Serve) -> Result<Backplane, BroadcastError> {
-    match options.backplane.clone() {
+    // Not by clap, which would repeat what it cannot read, password and all.
+    match options.backplane.parse()? {
         #[cfg(feature = "postgres")]
         Backplane::Postgres(config) => {
             let poll = Duration::from_millis(options.postgres_poll_ms);

@@ -304,6 +304,8 @@ fn the_migration_is_printed_and_only_postgresql_has_one() {
         (vec!["migrate", "--backplane", "memory"], "only PostgreSQL needs it"),
         (vec!["migrate", "--backplane", backplane], "PostgreSQL at 127.0.0.1:1: "),
         (vec!["serve", "--backplane", backplane], "PostgreSQL at 127.0.0.1:1: "),
+        (vec!["serve", "--backplane", "redis://tidings:secret@127.0.0.1/?foo=1"], "no setting \"foo\""),
+        (vec!["serve", "--backplane", "mysql://tidings:secret@127.0.0.1"], "no backplane \"mysql\""),
         (vec!["serve", "--backplane", backplane, "--postgres-table", "A"], "invalid table \"A\""),
     ] {
         let refused = tidings(&arguments).output().expect("the command");
