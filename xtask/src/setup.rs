@@ -109,12 +109,13 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     );
 }
 
-/// The servers of the backplanes' tests: a program of each, and Debian's package that has it.
-const BACKPLANES: [(&str, &str); 4] = [
+/// What the backplanes' tests run: a program or a file of each, and Debian's package that has it.
+const BACKPLANES: [(&str, &str); 5] = [
     ("redis-server", "redis-server"),
     ("nats-server", "nats-server"),
     ("postgres", "postgresql"),
     ("pgbouncer", "pgbouncer"),
+    ("/usr/lib/python3/dist-packages/psycopg2/__init__.py", "python3-psycopg2"),
 ];
 
 /// Checks that the servers of the backplanes' tests are there; installs Debian's when allowed to.

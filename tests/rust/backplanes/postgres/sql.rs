@@ -71,6 +71,25 @@ async fn an_insert_publishes_when_its_transaction_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_in_another_language_publishes_within_its_transaction() {
+    let server = shared().await;
+    let name = server.database().await;
+    let node = connect(&server.url(&name), histories()).await;
+    let (seen, _subscription) = subscribe(&node, "a").await;
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/rust/backplanes/postgres/publish.py");
+    let run = |arguments: &[&str]| {
+        let python =
+            Command::new("/usr/bin/python3").arg(program).arg(server.url(&name)).args(arguments).output();
+        python.expect("python3 with psycopg2: apt-get install python3-psycopg2")
+    };
+    assert!(!run(&["a", "1", "fail"]).status.success());
+    let done = run(&["a", "2"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(numbers(&seen.events(1).await), [2]);
+    assert_eq!(seen.events(1).await[0].event.name(), "order.paid");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn psql_publishes_as_well() {
     let server = shared().await;
     let name = server.database().await;
