@@ -1,6 +1,6 @@
 //! An event as it travels between processes: `{"id": …, "event": …, "data": …}`, which other programs can write too.
 
-use crate::{Event, RawJson};
+use crate::{Event, RawJson, event::event_id};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -25,6 +25,7 @@ pub(crate) fn encode(event: &Event, id: Ulid) -> String {
 }
 
 /// The event and its id, or what is wrong with it.
+#[cfg(any(feature = "redis", test))]
 pub(crate) fn decode(json: &[u8]) -> Result<(Event, Ulid), String> {
     decode_or(json, Ulid::generate)
 }
@@ -42,20 +43,6 @@ pub(crate) fn decode_or(json: &[u8], otherwise: impl FnOnce() -> Ulid) -> Result
     let id = envelope.id.as_deref().map_or_else(otherwise, event_id);
     let data = RawJson::trusted(envelope.data.map_or("null", RawValue::get));
     Ok((Event::new(envelope.event.as_ref(), data), id))
-}
-
-/// The id that another program has given to an event: the same one on every node.
-pub(crate) fn event_id(text: &str) -> Ulid {
-    if let Ok(id) = Ulid::from_string(text) {
-        return id;
-    }
-    let hex: String = text.chars().filter(|c| *c != '-').collect();
-    if let (32, Ok(uuid)) = (hex.len(), u128::from_str_radix(&hex, 16)) {
-        return uuid.into();
-    }
-    // FNV-1a of 128 bits: any spread will do that is the same everywhere.
-    let mix = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul((1 << 88) + 0x13b);
-    text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix).into()
 }
 
 #[cfg(test)]
@@ -86,15 +73,5 @@ mod tests {
             let problem = decode(json.as_bytes()).expect_err("no event");
             assert!(problem.contains(wanted), "{problem}");
         }
-    }
-
-    #[test]
-    fn ids_of_other_programs_are_the_same_everywhere() {
-        let ulid = Ulid::generate();
-        assert_eq!(event_id(&ulid.to_string()), ulid);
-        let uuid = event_id("0190a0b1-c2d3-7e4f-8a9b-0c1d2e3f4a5b");
-        assert_eq!(u128::from(uuid), 0x0190_a0b1_c2d3_7e4f_8a9b_0c1d_2e3f_4a5b);
-        assert_eq!(event_id("order-1"), event_id("order-1"));
-        assert_ne!(event_id("order-1"), event_id("order-2"));
     }
 }

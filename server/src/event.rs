@@ -149,3 +149,33 @@ impl Delivery {
         })
     }
 }
+
+/// The id that another program has given to an event: the same one on every node.
+#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+pub(crate) fn event_id(text: &str) -> Ulid {
+    if let Ok(id) = Ulid::from_string(text) {
+        return id;
+    }
+    let hex: String = text.chars().filter(|c| *c != '-').collect();
+    if let (32, Ok(uuid)) = (hex.len(), u128::from_str_radix(&hex, 16)) {
+        return uuid.into();
+    }
+    // FNV-1a of 128 bits: any spread will do that is the same everywhere.
+    let mix = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul((1 << 88) + 0x13b);
+    text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix).into()
+}
+
+#[cfg(all(test, any(feature = "redis", feature = "nats", feature = "postgres")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_other_programs_are_the_same_everywhere() {
+        let ulid = Ulid::generate();
+        assert_eq!(event_id(&ulid.to_string()), ulid);
+        let uuid = event_id("0190a0b1-c2d3-7e4f-8a9b-0c1d2e3f4a5b");
+        assert_eq!(u128::from(uuid), 0x0190_a0b1_c2d3_7e4f_8a9b_0c1d_2e3f_4a5b);
+        assert_eq!(event_id("order-1"), event_id("order-1"));
+        assert_ne!(event_id("order-1"), event_id("order-2"));
+    }
+}

@@ -16,7 +16,7 @@ mod backplane;
 mod broadcaster;
 mod config;
 mod connections;
-#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+#[cfg(any(feature = "redis", feature = "nats"))]
 mod envelope;
 mod error;
 mod event;

@@ -46,6 +46,15 @@ enum State {
     Live(Option<Position>),
 }
 
+impl State {
+    fn end(&self) -> Option<Position> {
+        match self {
+            Self::Starting(_) => None,
+            Self::Live(end) => end.clone(),
+        }
+    }
+}
+
 impl Channel {
     fn tell(&self, notice: &Notice) {
         for (_, sink) in &self.sinks {
@@ -134,19 +143,18 @@ impl Listeners {
 
     /// Up to where the sinks of `channel` have everything; `None` before it started, and without history.
     pub(crate) fn position(&self, channel: &str) -> Option<Position> {
-        match &self.channels.lock().get(channel)?.state {
-            State::Starting(_) => None,
-            State::Live(end) => end.clone(),
-        }
+        self.channels.lock().get(channel)?.state.end()
     }
 
     /// The id of the event at [`position`](Self::position), where it is known.
+    #[cfg(feature = "redis")]
     pub(crate) fn last(&self, channel: &str) -> Option<Ulid> {
         self.channels.lock().get(channel)?.last
     }
 
     /// The event at `position` has this id: what a driver learns that starts a channel, or tells of a gap. Nothing happens when
     /// the channel has gone on meanwhile.
+    #[cfg(feature = "redis")]
     pub(crate) fn set_last(&self, channel: &str, position: &Position, id: Option<Ulid>) {
         if let Some(entry) = self.channels.lock().get_mut(channel)
             && matches!(&entry.state, State::Live(Some(end)) if end == position)
@@ -156,18 +164,16 @@ impl Listeners {
     }
 
     /// Whether `channel` has started; `None` when it has no sinks.
+    #[cfg(feature = "redis")]
     pub(crate) fn has_started(&self, channel: &str) -> Option<bool> {
         let channels = self.channels.lock();
         channels.get(channel).map(|entry| matches!(entry.state, State::Live(_)))
     }
 
     /// Every channel with sinks, and up to where they have everything.
+    #[cfg(any(feature = "redis", feature = "postgres"))]
     pub(crate) fn channels(&self) -> Vec<(Arc<str>, Option<Position>)> {
-        let position = |state: &State| match state {
-            State::Starting(_) => None,
-            State::Live(end) => end.clone(),
-        };
-        self.channels.lock().iter().map(|(name, entry)| (name.clone(), position(&entry.state))).collect()
+        self.channels.lock().iter().map(|(name, entry)| (name.clone(), entry.state.end())).collect()
     }
 
     /// Forgets every sink.

@@ -6,7 +6,7 @@ use super::{
     subject::Subjects,
     witness::Witnesses,
 };
-use crate::{Histories, envelope};
+use crate::{Histories, envelope, event::event_id};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr,
     connection::State,
@@ -100,8 +100,7 @@ impl Link {
         open(&live, &wanted, options).await.map_err(words)?;
         if is_rolled_back(&kept, &mut info, witnesses).await.map_err(|error| signals.words(&error))? {
             // Every node that notices it makes the same of it, and another one of the next time.
-            let generation =
-                envelope::event_id(&format!("{} {}", epoch(&info), client.server_info().server_id));
+            let generation = event_id(&format!("{} {}", epoch(&info), client.server_info().server_id));
             info.config["description"] =
                 format!("Tidings: events were lost, so this is generation {generation}").into();
             info = kept.update(&info.config).await.map_err(|error| {
@@ -128,7 +127,7 @@ impl Link {
 
     /// The id of an event that came without one, the same on every node.
     pub(super) fn event_id(&self, sequence: u64) -> Ulid {
-        envelope::event_id(&format!("{} {sequence}", self.created))
+        event_id(&format!("{} {sequence}", self.created))
     }
 }
 
@@ -228,7 +227,7 @@ async fn open(stream: &Stream, wanted: &Value, options: &NatsOptions) -> Result<
 pub(super) fn epoch(info: &Info) -> Arc<str> {
     let Info { created, config, .. } = info;
     let text = format!("epoch {created} {} {}", config["max_msgs_per_subject"], config["description"]);
-    envelope::event_id(&text).to_string()[10..].to_ascii_lowercase().into()
+    event_id(&text).to_string()[10..].to_ascii_lowercase().into()
 }
 
 async fn is_rolled_back(

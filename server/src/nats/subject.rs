@@ -1,6 +1,6 @@
 //! Channels and keys as one token of a NATS subject.
 
-use crate::envelope::event_id;
+use crate::event::event_id;
 use std::fmt::Write;
 
 /// The subjects of one backplane.

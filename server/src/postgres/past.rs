@@ -6,7 +6,7 @@ use super::{
     words,
 };
 use crate::{
-    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, envelope::event_id,
+    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, event::event_id,
 };
 use std::sync::Arc;
 use tokio::{

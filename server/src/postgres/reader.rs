@@ -6,7 +6,7 @@ use super::{
     ledger::ROWS,
     link::{Backoff, Link, within},
 };
-use crate::{Delivery, Event, Place, Position, RawJson, Sink, Subscription, envelope::event_id};
+use crate::{Delivery, Event, Place, Position, RawJson, Sink, Subscription, event::event_id};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,

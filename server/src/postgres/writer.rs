@@ -4,7 +4,7 @@ use super::{
     Shared,
     link::{Backoff, Link, within},
 };
-use crate::{Event, Position, Published, envelope::event_id};
+use crate::{Event, Position, Published, event::event_id};
 use std::{collections::HashSet, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
