@@ -3,7 +3,7 @@
 use crate::node::number;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use tidings_server::{Notice, Position, Published};
+use tidings_server::{Delivery, Notice, Position, Published};
 
 /// What was published on one channel with history, each event with a number of its own. Publishes that failed need not be
 /// recorded: they may arrive, once.
@@ -35,6 +35,12 @@ impl Checker {
     /// What was accepted after `start`, and neither told nor covered by a gap.
     pub(crate) fn missing(&self, start: &Position, notices: &[Notice]) -> Vec<(u64, Position)> {
         let (mut at, mut told, mut gaps) = (start.clone(), BTreeSet::new(), Vec::new());
+        // Events may come before the subscription says where it began.
+        if let Some(Notice::Event(Delivery { place: Some(first), .. })) = notices.first()
+            && first.position.epoch == start.epoch
+        {
+            at.offset = at.offset.min(first.previous);
+        }
         for notice in notices {
             let to = match notice {
                 Notice::Gap { position, .. } => {
@@ -72,7 +78,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use tidings_protocol::Why;
-    use tidings_server::{Delivery, Event, Place};
+    use tidings_server::{Event, Place};
     use ulid::Ulid;
 
     fn at(epoch: &str, offset: u64) -> Position {

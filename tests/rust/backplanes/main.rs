@@ -12,3 +12,4 @@ mod proxy;
 mod redis;
 mod servers;
 mod speed;
+mod storm;

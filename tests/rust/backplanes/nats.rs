@@ -8,10 +8,12 @@ use crate::{
     gateways::{Fragile, clients_stay_while_the_backplane_is_away},
     node::{Backplane, PATIENCE, histories},
     servers::nats::Server,
+    storm::{Stormy, nothing_is_lost_in_silence},
 };
 use parking_lot::Mutex;
 use std::{
     future::ready,
+    net::SocketAddr,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -69,8 +71,7 @@ struct Own(Server);
 
 impl Fragile for Own {
     async fn connect(&self) -> Arc<dyn Broadcaster> {
-        let options = NatsOptions::new(self.0.url());
-        Arc::new(NatsBroadcaster::connect(options, histories()).await.expect("connected"))
+        self.connect_by(self.0.address).await
     }
 
     fn kill(&mut self) {
@@ -85,4 +86,24 @@ impl Fragile for Own {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_stay() {
     clients_stay_while_the_backplane_is_away(Own(Server::start())).await;
+}
+
+impl Stormy for Own {
+    fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
+        let options = NatsOptions::new(format!("nats://{address}")).with_timeout(Duration::from_secs(2));
+        Arc::new(NatsBroadcaster::connect(options, histories()).await.expect("connected"))
+    }
+
+    fn freeze(&self, frozen: bool) {
+        self.0.signal(if frozen { "STOP" } else { "CONT" });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm() {
+    nothing_is_lost_in_silence(async || Own(Server::start())).await;
 }

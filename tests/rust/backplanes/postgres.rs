@@ -7,9 +7,10 @@ use crate::{
     conformance::{conforms, one_node_that_closes_leaves_the_others},
     gateways::{Fragile, clients_stay_while_the_backplane_is_away},
     node::{Backplane, histories},
-    servers::postgres::{Server, shared},
+    servers::postgres::{Server, shared, url},
+    storm::{Stormy, nothing_is_lost_in_silence},
 };
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tidings_server::{Broadcaster, Histories, PostgresBroadcaster, PostgresOptions};
 
 /// A database with a ledger.
@@ -41,12 +42,18 @@ async fn one_node_that_closes() {
     one_node_that_closes_leaves_the_others(&start().await).await;
 }
 
-/// A server of its own, and the database on it.
+/// A server of its own, and the name of a database on it.
 struct Own(Server, String);
+
+async fn own() -> Own {
+    let server = Server::start();
+    let name = server.database().await;
+    Own(server, name)
+}
 
 impl Fragile for Own {
     async fn connect(&self) -> Arc<dyn Broadcaster> {
-        Arc::new(connect(&self.1, histories()).await)
+        self.connect_by(self.0.address()).await
     }
 
     fn kill(&mut self) {
@@ -60,7 +67,24 @@ impl Fragile for Own {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_stay() {
-    let server = Server::start();
-    let Postgres(url) = database(&server).await;
-    clients_stay_while_the_backplane_is_away(Own(server, url)).await;
+    clients_stay_while_the_backplane_is_away(own().await).await;
+}
+
+impl Stormy for Own {
+    fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
+        Arc::new(connect(&url(address, &self.1), histories()).await)
+    }
+
+    fn freeze(&self, frozen: bool) {
+        self.0.signal(if frozen { libc::SIGSTOP } else { libc::SIGCONT });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm() {
+    nothing_is_lost_in_silence(own).await;
 }

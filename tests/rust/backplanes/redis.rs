@@ -9,6 +9,7 @@ use crate::{
     gateways::{Fragile, clients_stay_while_the_backplane_is_away},
     node::{Backplane, histories},
     servers::redis::Redis,
+    storm::{Stormy, nothing_is_lost_in_silence},
 };
 use parking_lot::Mutex;
 use std::{
@@ -89,4 +90,29 @@ impl Fragile for Own {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_stay() {
     clients_stay_while_the_backplane_is_away(Own(Redis::start(&[]))).await;
+}
+
+impl Stormy for Own {
+    fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
+        connect(address).await
+    }
+
+    fn freeze(&self, frozen: bool) {
+        self.0.freeze(frozen);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm() {
+    nothing_is_lost_in_silence(async || Own(Redis::start(&[]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm_with_everything_on_disk() {
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    nothing_is_lost_in_silence(async || Own(Redis::start(&durable))).await;
 }
