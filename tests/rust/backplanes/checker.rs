@@ -35,6 +35,7 @@ impl Checker {
     /// What was accepted after `start`, and neither told nor covered by a gap.
     pub(crate) fn missing(&self, start: &Position, notices: &[Notice]) -> Vec<(u64, Position)> {
         let (mut at, mut told, mut gaps) = (start.clone(), BTreeSet::new(), Vec::new());
+        let mut of_this_epoch = BTreeSet::new();
         // Events may come before the subscription says where it began.
         if let Some(Notice::Event(Delivery { place: Some(first), .. })) = notices.first()
             && first.position.epoch == start.epoch
@@ -44,12 +45,17 @@ impl Checker {
         for notice in notices {
             let to = match notice {
                 Notice::Gap { position, .. } => {
+                    // Who has lost events may have lost keys as well, and then a repeat is a new event.
+                    if position.epoch != at.epoch {
+                        of_this_epoch.clear();
+                    }
                     gaps.push((at, position.clone()));
                     position.clone()
                 }
                 Notice::Event(delivery) => {
                     let n = number(delivery);
-                    assert!(told.insert(n), "{n} was told twice: {notices:?}");
+                    assert!(of_this_epoch.insert(n), "{n} was told twice: {notices:?}");
+                    told.insert(n);
                     let place = delivery.place.as_ref().expect("a channel with history");
                     let to = place.position.clone();
                     assert_eq!(to.epoch, at.epoch, "another epoch without a gap before {n}: {notices:?}");
