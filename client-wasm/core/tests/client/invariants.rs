@@ -154,8 +154,9 @@ impl Onlooker {
             }
             Effect::Forget(channel) => {
                 assert!(!self.wanted.contains(channel), "a wanted channel is forgotten");
-                if let Some(socket) = self.socket.as_ref().filter(|socket| !socket.refused) {
-                    let sub = socket.subscribed.get(channel);
+                if let Some(socket) = self.socket.as_mut().filter(|socket| !socket.refused) {
+                    // An answer that still comes means nothing.
+                    let sub = socket.subscribed.remove(channel);
                     assert!(matches!(sub, None | Some(Sub::Denied)), "forgotten while subscribed");
                 }
             }
@@ -410,4 +411,21 @@ proptest! {
         let options = Options { outbox_limit: limit, max_reconnect_attempts: attempts, ..Options::default() };
         play(inputs, options, seed)?;
     }
+}
+
+#[test]
+fn an_answer_that_comes_after_its_channel_was_forgotten() {
+    use Input::{Channel, Connect, Err, Leave, Ok, Welcome};
+    let story = vec![
+        Channel(0),
+        Connect,
+        Welcome(true, None),
+        Err(0, false),
+        Leave(0),
+        Ok(0, None, None),
+        Channel(0),
+        Err(0, false),
+        Leave(0),
+    ];
+    play(story, Options::default(), 0).expect("nothing contradicts itself");
 }
