@@ -89,3 +89,13 @@ pub(crate) async fn publish(node: &dyn Broadcaster, channel: &str, n: u64) -> Pu
 pub(crate) fn number(delivery: &Delivery) -> u64 {
     delivery.event.data().as_str().parse().expect("a number")
 }
+
+/// Waits until it is so.
+pub(crate) async fn until(reached: impl Fn() -> bool) {
+    let wait = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("in time");
+}

@@ -6,7 +6,7 @@
 use crate::{
     checker::Checker,
     gateways::Fragile,
-    node::{PATIENCE, subscribe},
+    node::{subscribe, until},
     proxy::Proxy,
 };
 use serde_json::json;
@@ -22,7 +22,7 @@ use std::{
 use tidings_server::{Broadcaster, Event};
 use tokio::{
     task::JoinSet,
-    time::{Instant, interval, sleep, timeout},
+    time::{Instant, interval, sleep},
 };
 
 /// Faults of one story.
@@ -137,13 +137,4 @@ async fn publish_all_the_time(
             return;
         }
     }
-}
-
-async fn until(reached: impl Fn() -> bool) {
-    let wait = async {
-        while !reached() {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.expect("in time");
 }

@@ -3,7 +3,7 @@
 use super::{connect, options};
 use crate::{
     checker::Checker,
-    node::{Seen, histories, publish, subscribe},
+    node::{Seen, histories, publish, subscribe, until},
     proxy::Proxy,
     servers::redis::Redis,
 };
@@ -131,15 +131,6 @@ async fn publish_all_the_time(
             return;
         }
     }
-}
-
-async fn until(reached: impl Fn() -> bool) {
-    let wait = async {
-        while !reached() {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(crate::node::PATIENCE, wait).await.expect("in time");
 }
 
 fn epoch(notice: &Notice) -> &Arc<str> {
