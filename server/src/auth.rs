@@ -5,7 +5,7 @@ use futures_util::{
     FutureExt,
     future::{Either, LocalBoxFuture, Ready, ready},
 };
-use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 use tidings_protocol::{Rules, allowed_by_default};
 use ulid::Ulid;
 
@@ -14,22 +14,46 @@ use ulid::Ulid;
 pub struct Subject {
     id: Arc<str>,
     user: Option<Arc<dyn Any + Send + Sync>>,
+    token_id: Option<Arc<str>>,
+    expires_at: Option<SystemTime>,
 }
 
 impl Subject {
     /// The subject with the id `id`.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self { id: id.into(), user: None }
+        Self { id: id.into(), user: None, token_id: None, expires_at: None }
     }
 
     /// The subject with the id `id`, and the application's own value for it: see [`user`](Self::user).
     pub fn with_user<U: Any + Send + Sync>(id: impl Into<Arc<str>>, user: U) -> Self {
-        Self { id: id.into(), user: Some(Arc::new(user)) }
+        Self { user: Some(Arc::new(user)), ..Self::new(id) }
+    }
+
+    /// The same, known by the token with the id `token_id`.
+    pub fn with_token_id(mut self, token_id: impl Into<Arc<str>>) -> Self {
+        self.token_id = Some(token_id.into());
+        self
+    }
+
+    /// The same, until `expires_at`.
+    pub fn with_expiry(mut self, expires_at: SystemTime) -> Self {
+        self.expires_at = Some(expires_at);
+        self
     }
 
     /// The id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The id of the token that the subject came by, when it has one.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    /// When the client stops to be this subject; `None` for never.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
     }
 
     /// The application's own value, when it is a `U`.
