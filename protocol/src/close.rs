@@ -22,6 +22,8 @@ pub enum CloseCode {
     PingTimeout = 4001,
     /// Disconnected by an operator, or its token was revoked.
     Disconnected = 4003,
+    /// The client's token has expired, and no new one came in time.
+    Expired = 4005,
     /// Too slow: its queue was full, or made no progress.
     TooSlow = 4008,
     /// Too many commands.
@@ -55,6 +57,7 @@ impl CloseCode {
             Self::Restart => "restarting",
             Self::PingTimeout => "ping timeout",
             Self::Disconnected => "disconnected",
+            Self::Expired => "token expired",
             Self::TooSlow => "too slow",
             Self::TooManyCommands => "too many commands",
         }
@@ -65,6 +68,21 @@ impl CloseCode {
         match code {
             1008 | 4003 => Reaction::Stop,
             _ => Reaction::Reconnect,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_would_be_closed_again_stays_away() {
+        for code in [CloseCode::Policy, CloseCode::Disconnected] {
+            assert_eq!(CloseCode::reaction(code.code()), Reaction::Stop, "{code:?}");
+        }
+        for code in [CloseCode::Restart, CloseCode::Expired, CloseCode::TooSlow, CloseCode::PingTimeout] {
+            assert_eq!(CloseCode::reaction(code.code()), Reaction::Reconnect, "{code:?}");
         }
     }
 }

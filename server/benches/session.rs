@@ -22,7 +22,7 @@ type Effects = VecDeque<Effect>;
 /// A session whose client is known, with no effects left.
 fn known(config: &Arc<Config>, effects: &mut Effects) -> Session {
     let mut session = Session::open(Ulid::nil(), config.clone(), 0, effects);
-    session.identified(None, effects);
+    session.identified(None, None, effects);
     effects.clear();
     session
 }

@@ -12,59 +12,82 @@ use ulid::Ulid;
 /// Who is behind a connection: the application's own user, in whatever type it has. Cheap to clone.
 #[derive(Clone)]
 pub struct Subject {
+    /// In one piece, for every connection has a subject or room for one.
+    known: Arc<Known>,
+}
+
+#[derive(Clone)]
+struct Known {
     id: Arc<str>,
     user: Option<Arc<dyn Any + Send + Sync>>,
     token_id: Option<Arc<str>>,
+    issued_at: Option<SystemTime>,
     expires_at: Option<SystemTime>,
 }
 
 impl Subject {
     /// The subject with the id `id`.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self { id: id.into(), user: None, token_id: None, expires_at: None }
+        let known = Known { id: id.into(), user: None, token_id: None, issued_at: None, expires_at: None };
+        Self { known: Arc::new(known) }
     }
 
     /// The subject with the id `id`, and the application's own value for it: see [`user`](Self::user).
     pub fn with_user<U: Any + Send + Sync>(id: impl Into<Arc<str>>, user: U) -> Self {
-        Self { user: Some(Arc::new(user)), ..Self::new(id) }
+        Self::new(id).with(|known| known.user = Some(Arc::new(user)))
     }
 
     /// The same, known by the token with the id `token_id`.
-    pub fn with_token_id(mut self, token_id: impl Into<Arc<str>>) -> Self {
-        self.token_id = Some(token_id.into());
-        self
+    pub fn with_token_id(self, token_id: impl Into<Arc<str>>) -> Self {
+        self.with(|known| known.token_id = Some(token_id.into()))
     }
 
-    /// The same, until `expires_at`.
-    pub fn with_expiry(mut self, expires_at: SystemTime) -> Self {
-        self.expires_at = Some(expires_at);
+    /// The same, known by a token, a session or the like of this age. Without it a subject counts as older than any
+    /// [`Revocation::User`](crate::Revocation::User).
+    pub fn with_issued_at(self, issued_at: SystemTime) -> Self {
+        self.with(|known| known.issued_at = Some(issued_at))
+    }
+
+    /// The same, until `expires_at`. What happens then, [`Config::expiry`](crate::Config::expiry) says; a subject that
+    /// has expired when it comes is refused.
+    pub fn with_expiry(self, expires_at: SystemTime) -> Self {
+        self.with(|known| known.expires_at = Some(expires_at))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Known)) -> Self {
+        change(Arc::make_mut(&mut self.known));
         self
     }
 
     /// The id.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.known.id
     }
 
     /// The id of the token that the subject came by, when it has one.
     pub fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref()
+        self.known.token_id.as_deref()
+    }
+
+    /// When what the subject is known by was issued, when that is known.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.known.issued_at
     }
 
     /// When the client stops to be this subject; `None` for never.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.expires_at
+        self.known.expires_at
     }
 
     /// The application's own value, when it is a `U`.
     pub fn user<U: Any>(&self) -> Option<&U> {
-        self.user.as_deref()?.downcast_ref()
+        self.known.user.as_deref()?.downcast_ref()
     }
 }
 
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Subject").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 
@@ -108,8 +131,8 @@ impl<A: Into<Authorization>, E: Into<BoxError>> IntoAuthorization for Result<A, 
     }
 }
 
-/// What a function that resolves the subject may return: `Option<Subject>`, or a `Result` of it. An `Err` is
-/// logged and means: no subject.
+/// What a function that resolves the subject may return: `Option<Subject>`, or a `Result` of it. An `Err` means that who
+/// the client says it is was refused: it is told `unauthorized`, and the reason is logged at debug level.
 pub trait IntoSubject {
     /// The subject, or why it is not known.
     fn into_subject(self) -> Result<Option<Subject>, BoxError>;

@@ -22,6 +22,12 @@ pub struct Config {
     pub sse_heartbeat: Duration,
     /// The longest time over which clients are sent away when the gateway drains. Default 30 s.
     pub drain: Duration,
+    /// What becomes of a client whose subject has expired: see [`Subject::with_expiry`](crate::Subject::with_expiry).
+    /// Default [`Expiry::Close`].
+    pub expiry: Expiry,
+    /// With [`Expiry::Close`], how long past its expiry a client stays what it was, so that it can send a new token. A
+    /// stream of server-sent events has no way to send one, and no such time. Default 25 s.
+    pub expiry_grace: Duration,
     /// What one client, and all of them together, may use.
     pub limits: Limits,
 }
@@ -35,6 +41,8 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             sse_heartbeat: Duration::from_secs(15),
             drain: Duration::from_secs(30),
+            expiry: Expiry::default(),
+            expiry_grace: Duration::from_secs(25),
             limits: Limits::default(),
         }
     }
@@ -74,6 +82,17 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What becomes of a client whose subject has expired. A stream of server-sent events ends at the expiry in any case; an
+/// `EventSource` comes back by itself, and is looked at anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// It is closed with 4005, [`Config::expiry_grace`] later. A client of ours comes back, with a new token.
+    #[default]
+    Close,
+    /// It becomes nobody: its channels are authorized again, and those that nobody may use are left with `err`.
+    Downgrade,
 }
 
 /// What one client, and all of them together, may use.

@@ -4,15 +4,15 @@ use crate::{
     Authorization, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject, IntoVerdict,
     Page, PublishContext, Published, Range, Subject,
     auth::{self, Access},
+    control::Control,
     job::Identify,
-    mailbox::{Mailbox, Post},
+    mailbox::{Hubs, Post},
     upgrade,
     upstream::{ResumeLimits, Upstreams},
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
 use futures_util::{FutureExt, future::ready};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use parking_lot::Mutex;
 use std::{
     fmt,
     future::Future,
@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event, is_valid_key};
 use tokio::{sync::Notify, time::timeout};
@@ -30,6 +30,7 @@ use tokio::{sync::Notify, time::timeout};
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 type SubjectResolver = Arc<dyn Fn(HttpRequest) -> Identify + Send + Sync>;
+type TokenResolver = Arc<dyn Fn(Arc<str>) -> Identify + Send + Sync>;
 
 /// What the gateway's hubs share.
 pub(crate) struct Shared {
@@ -41,30 +42,26 @@ pub(crate) struct Shared {
     pub(crate) client_left: Notify,
     pub(crate) dropped_frames: AtomicU64,
     pub(crate) resolve_subject: Option<SubjectResolver>,
-    hubs: Mutex<Vec<Arc<Mailbox>>>,
+    pub(crate) control: Arc<Control>,
+    resolve_token: Option<TokenResolver>,
+    pub(crate) hubs: Arc<Hubs>,
     pace: DefaultDirectRateLimiter,
     draining: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn hub_started(&self, mailbox: Arc<Mailbox>) {
-        self.hubs.lock().push(mailbox);
-    }
-
-    pub(crate) fn hub_ended(&self, mailbox: &Arc<Mailbox>) {
-        self.hubs.lock().retain(|hub| !Arc::ptr_eq(hub, mailbox));
-    }
-
     pub(crate) fn tell_hubs(&self, post: impl Fn() -> Post) {
-        for hub in self.hubs.lock().iter() {
-            hub.post(post());
-        }
+        self.hubs.tell(post);
     }
 
     /// Whether no new clients are taken.
     pub(crate) fn is_closing(&self) -> bool {
-        self.draining.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire)
+        self.draining.load(Ordering::Acquire) || self.is_closed()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether another connection may be opened at this moment, by the number of those before it.
@@ -91,6 +88,24 @@ impl Shared {
             Some(resolve) => auth::contain(|| resolve(request)),
             None => ready(Ok(None)).boxed_local(),
         }
+    }
+
+    pub(crate) fn resolve(&self, token: Arc<str>) -> Identify {
+        match &self.resolve_token {
+            Some(resolve) => auth::contain(|| resolve(token)),
+            None => ready(Ok(None)).boxed_local(),
+        }
+    }
+
+    /// Whether anybody can be somebody.
+    pub(crate) fn knows_subjects(&self) -> bool {
+        self.resolve_subject.is_some() || self.resolve_token.is_some()
+    }
+
+    /// Whether a client may be `subject` now: it has not expired, and is not locked out.
+    pub(crate) fn admits(&self, subject: &Subject) -> bool {
+        let now = SystemTime::now();
+        subject.expires_at().is_none_or(|at| at > now) && !self.control.refuses(subject, now)
     }
 }
 
@@ -142,6 +157,7 @@ impl Gateway {
             access: Access::default(),
             broadcaster: Box::new(broadcaster),
             resolve_subject: None,
+            resolve_token: None,
             mistake: None,
         }
     }
@@ -257,6 +273,7 @@ impl Gateway {
             tracing::warn!(clients = self.client_count(), "some clients did not answer the close in time");
         }
         shared.broadcaster.close().await;
+        shared.control.wake();
     }
 }
 
@@ -282,6 +299,7 @@ pub struct Builder {
     access: Access,
     broadcaster: Box<dyn Broadcaster>,
     resolve_subject: Option<SubjectResolver>,
+    resolve_token: Option<TokenResolver>,
     mistake: Option<BroadcastError>,
 }
 
@@ -317,7 +335,9 @@ impl Builder {
     }
 
     /// Tells who is behind a connection. Runs once for each, from the upgrade request; `welcome` does not wait for
-    /// it, subscriptions and publishes do. Without it nobody is anybody.
+    /// it, subscriptions and publishes do. `None` is nobody; who is refused (`Err`, or a subject that has expired or is
+    /// revoked) is nobody too, and is told `{"t":"err","c":"","r":"unauthorized"}`. Without this function and
+    /// [`resolve_token`](Self::resolve_token) nobody is anybody.
     pub fn resolve_subject<F, R>(mut self, resolve: F) -> Self
     where
         F: Fn(HttpRequest) -> R + Send + Sync + 'static,
@@ -325,6 +345,26 @@ impl Builder {
     {
         self.resolve_subject = Some(Arc::new(move |request| {
             let subject = resolve(request);
+            async move { subject.await.into_subject() }.boxed_local()
+        }));
+        self
+    }
+
+    /// Tells who is behind the token of an `auth` frame, by which a client becomes somebody, or somebody else, without a
+    /// new connection. It is answered `{"t":"auth","exp":1790000000}`, `exp` being the subject's expiry in seconds since
+    /// 1970, if it has one; its channels are then authorized again, and it loses those that are refused. When nobody is
+    /// behind the token (`None`, `Err`, or a subject that has expired or is revoked) the answer is
+    /// `{"t":"err","c":"","r":"unauthorized"}`, and all stays as it was. So it is without this function.
+    ///
+    /// What a client sends behind the frame waits until it is answered. Of one connection, one token is asked about at a
+    /// time and one waits; others are answered `too many requests`.
+    pub fn resolve_token<F, R>(mut self, resolve: F) -> Self
+    where
+        F: Fn(Arc<str>) -> R + Send + Sync + 'static,
+        R: Future<Output: IntoSubject> + 'static,
+    {
+        self.resolve_token = Some(Arc::new(move |token| {
+            let subject = resolve(token);
             async move { subject.await.into_subject() }.boxed_local()
         }));
         self
@@ -361,7 +401,9 @@ impl Builder {
             client_left: Notify::new(),
             dropped_frames: AtomicU64::new(0),
             resolve_subject: self.resolve_subject,
-            hubs: Mutex::default(),
+            control: Arc::default(),
+            resolve_token: self.resolve_token,
+            hubs: Arc::default(),
             pace: RateLimiter::direct(pace(per_second)),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! A channel's past: how much of it is kept, and how it is read.
 
-use crate::{BroadcastError, Delivery, Position};
+use crate::{BroadcastError, Delivery, Position, control};
 use serde::{
     Serialize, Serializer,
     ser::{Error, SerializeMap},
@@ -37,6 +37,11 @@ impl History {
 }
 
 /// How much is kept of each channel, by pattern. Exact beats prefix and a longer prefix beats a shorter one.
+///
+/// Two channels have rules that nothing changes: those by which gateways tell each other whom to
+/// [disconnect](crate::Gateway::disconnect) (256 events of five minutes) and whom to lock out
+/// ([revoke](crate::Gateway::revoke): 1,000 events of a day). A backplane that drops the old events of all channels at the
+/// same time may drop these sooner.
 #[derive(Clone, Debug, Default)]
 pub struct Histories {
     rules: Rules<History>,
@@ -75,7 +80,7 @@ impl Histories {
     #[cfg(feature = "nats")]
     pub(crate) fn largest(&self) -> History {
         self.rules.values().fold(self.otherwise, |most, history| History {
-            events: most.events.max(history.events),
+            events: most.events.max(history.events).max(control::FEWEST),
             age: most.age.max(history.age),
             bytes: most.bytes.max(history.bytes),
         })
@@ -83,7 +88,7 @@ impl Histories {
 
     /// How much is kept of `channel`.
     pub fn get(&self, channel: &str) -> History {
-        *self.rules.get(channel).unwrap_or(&self.otherwise)
+        control::kept(channel).unwrap_or_else(|| *self.rules.get(channel).unwrap_or(&self.otherwise))
     }
 
     /// The longest time for which anything is kept.

@@ -4,12 +4,14 @@
 //! never waits for a socket or for the application: see [`crate::job`].
 
 mod channels;
+mod identity;
 mod life;
 mod reading;
 mod sending;
 
 use crate::{
     connections::{Connections, Transport},
+    control,
     gateway::Shared,
     job::{Done, Identify, Job},
     mailbox::{Inbox, Mailbox, Post, Token},
@@ -86,7 +88,8 @@ impl Hub {
             reply: BytesMut::new(),
             scratch: BytesMut::new(),
         };
-        shared.hub_started(mailbox.clone());
+        shared.hubs.add(mailbox.clone());
+        actix_rt::spawn(control::listen(shared.control.clone(), Arc::downgrade(&shared)));
         let hub = Rc::new(Self { shared, mailbox, state: RefCell::new(state) });
         let task = hub.clone();
         // The hub bounds its own turns.
@@ -208,7 +211,7 @@ impl Hub {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        self.shared.hub_ended(&self.mailbox);
+        self.shared.hubs.remove(&self.mailbox);
         let state = self.state.get_mut();
         let mut inbox = Inbox::default();
         self.mailbox.take(&mut inbox, &noop_waker());
@@ -250,6 +253,10 @@ impl State {
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send(text) => wire::put_text(&mut self.reply, &text),
+                Effect::Resolve { token: secret } => {
+                    let token = self.token(slot);
+                    self.jobs.push_back(Job::Resolve { token, secret });
+                }
                 Effect::Authorize { ticket, channel, subject } => {
                     let token = self.token(slot);
                     self.jobs.push_back(Job::Authorize { token, ticket, channel, subject });
@@ -284,9 +291,8 @@ impl State {
     fn done(&mut self, done: Done) {
         let now = self.now();
         match done {
-            Done::Identified { token, subject } => {
-                self.resume(token, now, |session, effects| session.identified(subject, effects));
-            }
+            Done::Identified { token, answer } => self.identified(token, answer, now),
+            Done::Resolved { token, subject } => self.authenticated(token, subject, now),
             Done::Authorized { token, ticket, answer } => {
                 self.resume(token, now, |session, effects| {
                     session.authorized(ticket, answer.as_ref(), effects);

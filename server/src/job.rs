@@ -13,10 +13,16 @@ use tracing::{debug, warn};
 
 pub(crate) type Identify = LocalBoxFuture<'static, Result<Option<Subject>, BoxError>>;
 
+/// The application did not take a client for who it says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
 /// Work for a hub to start.
 pub(crate) enum Job {
     /// Find out who a client is.
     Identify { token: Token, answer: Identify },
+    /// Find out who is behind what a client calls itself known by.
+    Resolve { token: Token, secret: Arc<str> },
     /// Find out whether a subject may use a channel.
     Authorize { token: Token, ticket: u32, channel: Arc<str>, subject: Option<Subject> },
     /// Check and publish what a client wants to.
@@ -31,7 +37,8 @@ pub(crate) enum Job {
 
 /// What came of a [`Job`].
 pub(crate) enum Done {
-    Identified { token: Token, subject: Option<Subject> },
+    Identified { token: Token, answer: Result<Option<Subject>, Refused> },
+    Resolved { token: Token, subject: Option<Subject> },
     Authorized { token: Token, ticket: u32, answer: Option<Authorization> },
     Published { token: Token, outcome: Result<Published, &'static str> },
     History { token: Token, request: u64, channel: Arc<str>, outcome: Result<Page, &'static str> },
@@ -49,11 +56,11 @@ impl Job {
     pub(crate) async fn run(self, shared: Arc<Shared>, hub: Arc<Mailbox>) -> Done {
         match self {
             Self::Identify { token, answer } => {
-                let subject = answer.await.unwrap_or_else(|error| {
-                    warn!(error, "the subject of a connection could not be resolved");
-                    None
-                });
-                Done::Identified { token, subject }
+                Done::Identified { token, answer: identify(&shared, answer).await }
+            }
+            Self::Resolve { token, secret } => {
+                let subject = identify(&shared, shared.resolve(secret)).await.ok().flatten();
+                Done::Resolved { token, subject }
             }
             Self::Authorize { token, ticket, channel, subject } => {
                 let answer = shared.access.check(channel.clone(), subject).await;
@@ -82,6 +89,18 @@ impl Job {
             }
         }
     }
+}
+
+/// Who a client is, once it is known who is locked out.
+pub(crate) async fn identify(shared: &Shared, answer: Identify) -> Result<Option<Subject>, Refused> {
+    let subject = answer.await.map_err(|error| {
+        debug!(error, "a client is not taken for who it says it is");
+        Refused
+    })?;
+    if subject.is_some() {
+        shared.control.ready().await;
+    }
+    Ok(subject)
 }
 
 /// Whether a subject may use a channel, or why not.

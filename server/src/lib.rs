@@ -3,7 +3,7 @@
 //! A [`Gateway`] holds the clients' connections and speaks the protocol with them. Events come from a
 //! [`Broadcaster`]: [`MemoryBroadcaster`] within one process, [`PostgresBroadcaster`], [`RedisBroadcaster`] or
 //! [`NatsBroadcaster`] between many ([`Backplane`] is any of them, from one URL). The application says who a client is
-//! ([`Builder::resolve_subject`]), which channels it may use ([`Builder::authorize`]) and what it may publish
+//! ([`Builder::resolve_subject`], [`Builder::resolve_token`]), which channels it may use ([`Builder::authorize`]) and what it may publish
 //! ([`Builder::allow_client_publish`]).
 //!
 //! Mount [`Gateway::routes`] in any actix-web `App`, or let [`Server`] serve it: the same routes, at a fraction of
@@ -16,6 +16,7 @@ mod backplane;
 mod broadcaster;
 mod config;
 mod connections;
+mod control;
 #[cfg(any(feature = "redis", feature = "nats"))]
 mod envelope;
 mod error;
@@ -41,6 +42,7 @@ mod probes;
 mod problem;
 #[cfg(feature = "redis")]
 mod redis;
+mod revocations;
 mod server;
 pub mod session;
 mod socket;
@@ -59,7 +61,8 @@ pub use self::redis::{RedisBroadcaster, RedisOptions};
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
 pub use backplane::Backplane;
 pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};
-pub use config::{Config, Limits};
+pub use config::{Config, Expiry, Limits};
+pub use control::Target;
 pub use error::{BoxError, BroadcastError};
 pub use event::{Delivery, Event, Place, Position, Published, RawJson};
 pub use gateway::{Builder, Gateway};
@@ -69,6 +72,7 @@ pub use memory::MemoryBroadcaster;
 pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresBroadcaster, PostgresOptions};
+pub use revocations::Revocation;
 pub use server::Server;
 
 pub use tidings_protocol as protocol;

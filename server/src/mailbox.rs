@@ -1,6 +1,6 @@
 //! How other threads, and the sockets, reach a worker's hub.
 
-use crate::Position;
+use crate::{Position, Target};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -31,6 +31,10 @@ pub(crate) enum Post {
     Drain(u64),
     /// Close every connection.
     CloseAll(CloseCode),
+    /// Close the connections that are meant.
+    Disconnect(Target),
+    /// Close the connections whose subject is revoked by now.
+    Review,
     /// The gateway's backlog is no longer full.
     Relieved,
 }
@@ -40,7 +44,7 @@ impl Post {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Event { frame, .. } | Self::Gap { frame, .. } => frame.len(),
-            Self::Drain(_) | Self::CloseAll(_) | Self::Relieved => 0,
+            Self::Drain(_) | Self::CloseAll(_) | Self::Disconnect(_) | Self::Review | Self::Relieved => 0,
         }
     }
 }
@@ -97,6 +101,30 @@ impl Mailbox {
         self.awake.store(false, Ordering::Release);
         std::mem::swap(&mut *self.inbox.lock(), inbox);
         !inbox.is_empty()
+    }
+}
+
+/// A gateway's hubs, for who has something to say to all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Hubs(Mutex<Vec<Arc<Mailbox>>>);
+
+impl Hubs {
+    pub(crate) fn add(&self, hub: Arc<Mailbox>) {
+        self.0.lock().push(hub);
+    }
+
+    pub(crate) fn remove(&self, hub: &Arc<Mailbox>) {
+        self.0.lock().retain(|other| !Arc::ptr_eq(other, hub));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
+    pub(crate) fn tell(&self, post: impl Fn() -> Post) {
+        for hub in self.0.lock().iter() {
+            hub.post(post());
+        }
     }
 }
 

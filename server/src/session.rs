@@ -4,8 +4,11 @@
 //! a clock that only goes forward. What is to be done about it comes out as [`Effect`]s, and
 //! [`Session::deadline`] says when [`Session::tick`] wants to be called.
 
+mod identity;
+
 use crate::{Authorization, Config, Page, Position, PublishContext, Published, Range, RawJson, Subject};
 use bytes::Bytes;
+use identity::{HistoryRequest, Identity};
 use std::{collections::VecDeque, sync::Arc};
 use tidings_protocol::{
     ClientFrame, CloseCode, DEFAULT_PAGE, MAX_PAGE, Recovery, ServerFrame, Text, VERSION, Why,
@@ -22,6 +25,11 @@ const MAX_HISTORY_REQUESTS: u32 = 32;
 pub enum Effect {
     /// Send this text frame.
     Send(Vec<u8>),
+    /// Ask who is behind this token; the answer goes to [`Session::authenticated`]. One at a time.
+    Resolve {
+        /// The token, which is a secret.
+        token: Arc<str>,
+    },
     /// Ask whether the subject may use the channel; the answer goes to [`Session::authorized`].
     Authorize {
         /// Which question this is.
@@ -103,25 +111,13 @@ pub struct Session {
 }
 
 #[derive(Debug)]
-enum Identity {
-    /// With the history requests that wait for it.
-    Resolving(Vec<HistoryRequest>),
-    Known(Option<Subject>),
-}
-
-#[derive(Debug)]
-struct HistoryRequest {
-    request: u64,
-    channel: Arc<str>,
-    range: Range,
-}
-
-#[derive(Debug)]
 struct Membership {
     channel: Arc<str>,
     stage: Stage,
     /// How many `sub` frames wait for their answer.
     owed: u32,
+    /// The last question whether the subject may use the channel.
+    ticket: u32,
     /// What the client has of the channel, until it is attached.
     resume: Option<Box<Position>>,
 }
@@ -130,13 +126,26 @@ struct Membership {
 enum Stage {
     /// Until it is known who the client is.
     Waiting,
-    Authorizing {
-        ticket: u32,
+    Authorizing,
+    Attaching {
+        /// Whether it is asked again if the subject, which is another one, may use the channel.
+        asked: bool,
     },
-    Attaching,
     Live {
         slot: usize,
+        asked: bool,
     },
+}
+
+impl Stage {
+    /// Whether an answer is waited for.
+    fn is_asked(&self) -> bool {
+        match self {
+            Self::Waiting => false,
+            Self::Authorizing => true,
+            Self::Attaching { asked } | Self::Live { asked, .. } => *asked,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +186,7 @@ impl Session {
         Self {
             id,
             config,
-            identity: Identity::Resolving(Vec::new()),
+            identity: Identity::unknown(),
             channels: Vec::new(),
             publishes: Publishes::default(),
             next_ticket: 0,
@@ -191,6 +200,11 @@ impl Session {
     /// The client's id, as `welcome` names it.
     pub fn id(&self) -> Ulid {
         self.id
+    }
+
+    /// Who the client is, when it is anybody.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.identity.subject()
     }
 
     /// The client sent something, whatever it is.
@@ -217,26 +231,10 @@ impl Session {
             Some(ClientFrame::History { channel, request, limit, before }) => {
                 self.history(&channel, request, limit, before, effects);
             }
+            Some(ClientFrame::Auth { token }) => self.authenticate(&token, effects),
             Some(ClientFrame::Pong) => {}
             _ => effects.push_back(Effect::Dropped),
         }
-    }
-
-    /// It is known who the client is, or that it is nobody.
-    pub fn identified(&mut self, subject: Option<Subject>, effects: &mut VecDeque<Effect>) {
-        if self.closed {
-            return;
-        }
-        let before = std::mem::replace(&mut self.identity, Identity::Known(subject.clone()));
-        if let Identity::Resolving(waiting) = before {
-            for HistoryRequest { request, channel, range } in waiting {
-                effects.push_back(Effect::History { request, channel, range, subject: subject.clone() });
-            }
-        }
-        for membership in &mut self.channels {
-            membership.stage = ask(&mut self.next_ticket, &membership.channel, subject.clone(), effects);
-        }
-        self.publish_next(effects);
     }
 
     /// The answer to an [`Effect::Authorize`]; `None` when the authorizer failed.
@@ -249,26 +247,28 @@ impl Session {
         if self.closed {
             return;
         }
-        let asked = |m: &Membership| matches!(m.stage, Stage::Authorizing { ticket: t } if t == ticket);
+        let asked = |m: &Membership| m.ticket == ticket && m.stage.is_asked();
         let Some(at) = self.channels.iter().position(asked) else { return };
         match answer {
-            Some(Authorization { authorized: true, .. }) => {
-                attach(&mut self.channels[at], effects);
-            }
-            Some(_) => self.refuse(at, reason::UNAUTHORIZED, effects),
-            None => self.refuse(at, reason::AUTHORIZATION_FAILED, effects),
+            Some(Authorization { authorized: true, .. }) => match &mut self.channels[at].stage {
+                Stage::Attaching { asked } | Stage::Live { asked, .. } => *asked = false,
+                Stage::Waiting | Stage::Authorizing => attach(&mut self.channels[at], effects),
+            },
+            Some(_) => self.shut_out(at, reason::UNAUTHORIZED, effects),
+            None => self.shut_out(at, reason::AUTHORIZATION_FAILED, effects),
         }
     }
 
     /// The outcome of an [`Effect::Attach`].
     pub fn attached(&mut self, channel: &str, outcome: Attached, effects: &mut VecDeque<Effect>) {
-        let attaching = |m: &Membership| matches!(m.stage, Stage::Attaching) && &*m.channel == channel;
-        let Some(at) = self.channels.iter().position(attaching) else { return };
-        let Attached::Live { slot, position, mut resumed } = outcome else {
-            return self.refuse(at, reason::SUBSCRIBE_FAILED, effects);
-        };
+        let Some(at) = self.channels.iter().position(|m| &*m.channel == channel) else { return };
         let membership = &mut self.channels[at];
-        membership.stage = Stage::Live { slot };
+        let Stage::Attaching { asked } = membership.stage else { return };
+        let Attached::Live { slot, position, mut resumed } = outcome else {
+            let Membership { channel, owed, .. } = self.channels.swap_remove(at);
+            return self.refuse(&channel, owed, reason::SUBSCRIBE_FAILED, effects);
+        };
+        membership.stage = Stage::Live { slot, asked };
         if self.closed {
             return;
         }
@@ -336,13 +336,22 @@ impl Session {
         }
     }
 
-    /// When [`tick`](Self::tick) wants to be called; `None` without keepalive.
+    /// When [`tick`](Self::tick) wants to be called; `None` without keepalive, for a subject without an end.
     pub fn deadline(&self) -> Option<u64> {
-        (self.ping_at != u64::MAX && !self.closed).then(|| self.ping_at.min(self.silence_ends()))
+        let keepalive =
+            if self.ping_at == u64::MAX { u64::MAX } else { self.ping_at.min(self.silence_ends()) };
+        let next = keepalive.min(self.identity.ends_at());
+        (next != u64::MAX && !self.closed).then_some(next)
     }
 
     /// The time is `now`.
     pub fn tick(&mut self, now: u64, effects: &mut VecDeque<Effect>) {
+        if self.closed {
+            return;
+        }
+        if self.identity.is_over(now) {
+            self.expire(effects);
+        }
         if self.ping_at == u64::MAX || self.closed {
             return;
         }
@@ -387,7 +396,7 @@ impl Session {
             match membership.stage {
                 Stage::Live { .. } if resume.is_none() => send_ok(effects, channel, None, None),
                 // The client has found a hole.
-                Stage::Live { slot } => {
+                Stage::Live { slot, .. } => {
                     let channel = membership.channel.clone();
                     effects.push_back(Effect::Detach { channel, slot: Some(slot) });
                     (membership.owed, membership.resume) = (1, resume);
@@ -403,13 +412,13 @@ impl Session {
         } else if self.channels.len() >= self.config.limits.channels_per_connection {
             send_err(effects, channel, reason::TOO_MANY_CHANNELS, None);
         } else {
-            let channel: Arc<str> = channel.into();
-            let stage = match &self.identity {
-                Identity::Resolving(_) => Stage::Waiting,
-                Identity::Known(subject) => ask(&mut self.next_ticket, &channel, subject.clone(), effects),
-            };
+            let mut membership =
+                Membership { channel: channel.into(), stage: Stage::Waiting, owed: 1, ticket: 0, resume };
+            if self.identity.is_settled() {
+                ask(&mut self.next_ticket, &mut membership, self.identity.subject(), effects);
+            }
             self.channels.reserve_exact(1);
-            self.channels.push(Membership { channel, stage, owed: 1, resume });
+            self.channels.push(membership);
         }
     }
 
@@ -420,13 +429,20 @@ impl Session {
         }
     }
 
-    fn refuse(&mut self, at: usize, reason: &str, effects: &mut VecDeque<Effect>) {
+    /// The subject may not use the channel: if the client has it already, it loses it.
+    fn shut_out(&mut self, at: usize, reason: &str, effects: &mut VecDeque<Effect>) {
         let membership = self.channels.swap_remove(at);
+        let (channel, owed) = (membership.channel.clone(), membership.owed.max(1));
+        release(membership, effects);
+        self.refuse(&channel, owed, reason, effects);
+    }
+
+    fn refuse(&mut self, channel: &str, owed: u32, reason: &str, effects: &mut VecDeque<Effect>) {
         if self.closed {
             return;
         }
-        for _ in 0..membership.owed {
-            send_err(effects, &membership.channel, reason, None);
+        for _ in 0..owed {
+            send_err(effects, channel, reason, None);
         }
         self.publish_next(effects);
     }
@@ -465,9 +481,8 @@ impl Session {
     }
 
     fn publish_next(&mut self, effects: &mut VecDeque<Effect>) {
-        let Identity::Known(subject) = &self.identity else { return };
         let queue = &mut self.publishes;
-        if queue.running.is_some() || self.closed {
+        if !self.identity.is_settled() || queue.running.is_some() || self.closed {
             return;
         }
         // A client that subscribes and publishes in one breath is meant to get its own event.
@@ -479,7 +494,7 @@ impl Session {
         let Some(Waiting { channel, event, data, request, key }) = queue.waiting.pop_front() else { return };
         queue.running = Some(Running { channel: channel.clone(), request });
         queue.bytes -= data.as_str().len();
-        let subject = subject.clone();
+        let subject = self.identity.subject().cloned();
         let context = PublishContext { channel, event, data, subject, client_id: self.id };
         effects.push_back(Effect::Publish { context, key });
     }
@@ -507,38 +522,44 @@ impl Session {
         self.history_requests += 1;
         let limit = limit.unwrap_or(DEFAULT_PAGE) as usize;
         let (channel, range) = (channel.into(), Range::Before { offset: before, limit });
-        match &mut self.identity {
-            Identity::Resolving(waiting) => waiting.push(HistoryRequest { request, channel, range }),
-            Identity::Known(subject) => {
-                effects.push_back(Effect::History { request, channel, range, subject: subject.clone() });
-            }
+        if self.identity.is_settled() {
+            let subject = self.identity.subject().cloned();
+            effects.push_back(Effect::History { request, channel, range, subject });
+        } else {
+            self.identity.wait(HistoryRequest { request, channel, range });
         }
     }
 }
 
 fn attach(membership: &mut Membership, effects: &mut VecDeque<Effect>) {
-    membership.stage = Stage::Attaching;
+    membership.stage =
+        Stage::Attaching { asked: matches!(membership.stage, Stage::Live { asked: true, .. }) };
     let resume = membership.resume.take().map(|position| *position);
     effects.push_back(Effect::Attach { channel: membership.channel.clone(), resume });
 }
 
 fn ask(
     next_ticket: &mut u32,
-    channel: &Arc<str>,
-    subject: Option<Subject>,
+    membership: &mut Membership,
+    subject: Option<&Subject>,
     effects: &mut VecDeque<Effect>,
-) -> Stage {
+) {
+    match &mut membership.stage {
+        Stage::Attaching { asked } | Stage::Live { asked, .. } => *asked = true,
+        stage => *stage = Stage::Authorizing,
+    }
     let ticket = *next_ticket;
     *next_ticket = ticket.wrapping_add(1);
-    effects.push_back(Effect::Authorize { ticket, channel: channel.clone(), subject });
-    Stage::Authorizing { ticket }
+    membership.ticket = ticket;
+    let channel = membership.channel.clone();
+    effects.push_back(Effect::Authorize { ticket, channel, subject: subject.cloned() });
 }
 
 fn release(membership: Membership, effects: &mut VecDeque<Effect>) {
     let slot = match membership.stage {
-        Stage::Live { slot } => Some(slot),
-        Stage::Attaching => None,
-        Stage::Waiting | Stage::Authorizing { .. } => return,
+        Stage::Live { slot, .. } => Some(slot),
+        Stage::Attaching { .. } => None,
+        Stage::Waiting | Stage::Authorizing => return,
     };
     effects.push_back(Effect::Detach { channel: membership.channel, slot });
 }

@@ -8,9 +8,11 @@ mod body;
 mod feed;
 
 use crate::{
+    Subject,
     connections::Transport,
     gateway::{Shared, check_channel},
     hub::Hub,
+    job::identify,
     origin,
     problem::{only, problem},
     upgrade::{refuse_page, room, turn_away},
@@ -102,10 +104,8 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     let Query(query) = Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| bad(error.to_string()))?;
     let channels = channels(&query, shared.config.limits.channels_per_connection).map_err(bad)?;
-    let subject = shared.identify(request.clone()).await.unwrap_or_else(|error| {
-        warn!(error, "the subject of a connection could not be resolved");
-        None
-    });
+    let subject = identify(shared, shared.identify(request.clone())).await.ok().flatten();
+    let subject = subject.filter(|subject| shared.admits(subject));
     let asked = channels.iter().map(|channel| shared.access.check(channel.clone(), subject.clone()));
     for (channel, answer) in channels.iter().zip(join_all(asked).await) {
         match answer {
@@ -124,10 +124,11 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     // The gateway may have filled up, or begun to close, while the application was asked.
     room(shared).map_err(|detail| problem(StatusCode::SERVICE_UNAVAILABLE, detail))?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
-    let identify = ready(Ok(subject)).boxed_local();
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(identify));
+    let expires_at = subject.as_ref().and_then(Subject::expires_at);
+    let answer = ready(Ok(subject)).boxed_local();
+    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(answer));
     let subscriptions = feed.subscriptions();
-    let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat);
+    let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat, expires_at);
     for frame in subscriptions {
         hub.receive(token, Ok(Frame::Text(frame.into())));
     }

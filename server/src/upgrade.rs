@@ -244,3 +244,20 @@ impl MessageBody for OutboxBody {
         self.hub.poll_outbox(self.token, cx).map(|bytes| bytes.map(Ok))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, MemoryBroadcaster, Subject};
+
+    #[test]
+    fn an_ordinary_handshake_becomes_a_request_only_where_it_is_looked_at() {
+        let direct = |change: fn(Builder) -> Builder| {
+            let builder = change(Gateway::builder(MemoryBroadcaster::default()));
+            Entrance::new(&builder.build().expect("valid settings")).direct
+        };
+        assert!(direct(|builder| builder));
+        assert!(direct(|builder| builder.resolve_token(|_| async { None::<Subject> })));
+        assert!(!direct(|builder| builder.resolve_subject(|_| async { None::<Subject> })));
+    }
+}

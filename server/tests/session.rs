@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 use tidings_server::{
-    Authorization, Config, Published, Subject,
+    Authorization, Config, Expiry, Published, Subject,
     protocol::{CloseCode, ServerFrame, reason},
     session::{Attached, Effect, Session},
 };
@@ -69,7 +69,26 @@ impl Talk {
     }
 
     fn identified(&mut self) -> Vec<String> {
-        self.session.identified(None, &mut self.effects);
+        self.session.identified(None, None, &mut self.effects);
+        self.wants()
+    }
+
+    fn auth(&mut self, token: &str) -> Vec<String> {
+        self.text(&format!(r#"{{"t":"auth","tk":"{token}"}}"#))
+    }
+
+    /// The token is that of this user.
+    fn authenticated(&mut self, user: &str) -> Vec<String> {
+        self.authenticated_until(user, None)
+    }
+
+    fn authenticated_until(&mut self, user: &str, until: Option<u64>) -> Vec<String> {
+        self.session.authenticated(Some(Subject::new(user)), until, &mut self.effects);
+        self.wants()
+    }
+
+    fn refused(&mut self) -> Vec<String> {
+        self.session.authenticated(None, None, &mut self.effects);
         self.wants()
     }
 
@@ -108,9 +127,12 @@ fn short(effect: &Effect) -> String {
                 ServerFrame::Ok { channel, .. } => format!("ok {channel}"),
                 ServerFrame::Err { channel, reason, .. } => format!("err {channel} {reason}"),
                 ServerFrame::Ping => "ping".to_owned(),
+                ServerFrame::Auth { expires: None } => "auth".to_owned(),
+                ServerFrame::Auth { expires: Some(at) } => format!("auth until {at}"),
                 other => panic!("unexpected: {other:?}"),
             }
         }
+        Effect::Resolve { token } => format!("resolve {token}"),
         Effect::Authorize { ticket, channel, subject } => {
             let subject = subject.as_ref().map_or(String::new(), |s| format!(" for {}", s.id()));
             format!("authorize {ticket} {channel}{subject}")
@@ -118,6 +140,12 @@ fn short(effect: &Effect) -> String {
         Effect::Attach { channel, .. } => format!("attach {channel}"),
         Effect::Detach { channel, slot } => format!("detach {channel} {slot:?}"),
         Effect::Publish { context, .. } => format!("publish {} {}", context.channel, context.event),
+        Effect::History { request, subject, .. } => {
+            format!(
+                "history {request}{}",
+                subject.as_ref().map_or(String::new(), |s| format!(" for {}", s.id()))
+            )
+        }
         Effect::Dropped => "dropped".to_owned(),
         Effect::Close(code) => format!("close {}", code.code()),
         other => panic!("unexpected: {other:?}"),
@@ -209,7 +237,7 @@ fn the_subject_goes_with_every_question() {
     let mut talk = Talk::begin(|_| {});
     talk.sub("a");
     talk.publish("b", "e");
-    talk.session.identified(Some(Subject::new("ann")), &mut talk.effects);
+    talk.session.identified(Some(Subject::new("ann")), None, &mut talk.effects);
     let Some(Effect::Publish { context, .. }) = talk.effects.back() else { panic!("no publish") };
     assert_eq!(context.subject.as_ref().map(Subject::id), Some("ann"));
     assert_eq!(talk.wants(), ["authorize 0 a for ann", "publish b e"]);
@@ -335,6 +363,273 @@ fn the_end_lets_everything_go() {
     assert_eq!(talk.end(), NOTHING);
 }
 
+/// A client that is ann by its request, with these channels live.
+fn ann(change: impl FnOnce(&mut Config), until: Option<u64>, channels: &[&str]) -> Talk {
+    let mut talk = Talk::begin(change);
+    talk.session.identified(Some(Subject::new("ann")), until, &mut talk.effects);
+    assert_eq!(talk.wants(), NOTHING);
+    for (n, channel) in channels.iter().enumerate() {
+        assert_eq!(talk.sub(channel), [format!("authorize {n} {channel} for ann")]);
+        talk.authorized(n as u32, Some(true));
+        assert_eq!(talk.attached(channel, Some(n)), [format!("ok {channel}")]);
+    }
+    talk
+}
+
+const HIST: &str = r#"{"t":"hist","c":"a","n":7}"#;
+
+#[test]
+fn a_token_is_answered_once() {
+    let mut talk = Talk::known(|_| {});
+    assert_eq!(talk.auth("s3cret"), ["resolve s3cret"]);
+    assert_eq!(talk.authenticated("ann"), ["auth"]);
+    assert_eq!(talk.session.subject().map(Subject::id), Some("ann"));
+    assert_eq!(talk.authenticated("bob"), NOTHING);
+    assert_eq!(talk.sub("a"), ["authorize 0 a for ann"]);
+    talk.auth("x");
+    let expires_at = std::time::UNIX_EPOCH + Duration::from_millis(1_790_000_000_900);
+    let subject = Subject::new("bob").with_expiry(expires_at);
+    talk.session.authenticated(Some(subject), Some(5_000), &mut talk.effects);
+    assert_eq!(talk.wants(), ["auth until 1790000000", "authorize 1 a for bob"]);
+}
+
+#[test]
+fn a_refused_token_leaves_all_as_it_was() {
+    let mut talk = ann(|_| {}, None, &["a"]);
+    assert_eq!(talk.auth("bad"), ["resolve bad"]);
+    assert_eq!(talk.sub("b"), NOTHING);
+    assert_eq!(talk.refused(), ["err  unauthorized", "authorize 1 b for ann"]);
+    assert_eq!(talk.session.subject().map(Subject::id), Some("ann"));
+    assert_eq!(talk.unsub("a"), ["detach a Some(0)"]);
+}
+
+#[test]
+fn what_comes_behind_a_token_waits_for_it() {
+    for accepted in [true, false] {
+        let mut talk = ann(|_| {}, None, &["live"]);
+        talk.auth("t");
+        assert_eq!(talk.sub("a"), NOTHING);
+        assert_eq!(talk.publish("b", "1"), NOTHING);
+        assert_eq!(talk.text(HIST), NOTHING);
+        assert_eq!(talk.sub("gone"), NOTHING);
+        assert_eq!(talk.unsub("gone"), NOTHING);
+        if accepted {
+            let wants = ["auth", "authorize 1 live for bob", "history 7 for bob", "authorize 2 a for bob"];
+            assert_eq!(talk.authenticated("bob"), [&wants[..], &["publish b 1"]].concat());
+        } else {
+            let wants = ["err  unauthorized", "history 7 for ann", "authorize 1 a for ann", "publish b 1"];
+            assert_eq!(talk.refused(), wants);
+        }
+    }
+}
+
+#[test]
+fn a_token_waits_for_the_request() {
+    let mut talk = Talk::begin(|_| {});
+    assert_eq!(talk.auth("t"), NOTHING);
+    assert_eq!(talk.sub("a"), NOTHING);
+    assert_eq!(talk.identified(), ["resolve t"]);
+    assert_eq!(talk.sub("b"), NOTHING);
+    assert_eq!(talk.authenticated("ann"), ["auth", "authorize 0 a for ann", "authorize 1 b for ann"]);
+}
+
+#[test]
+fn a_refused_request_is_told_and_means_nobody() {
+    let mut talk = Talk::begin(|_| {});
+    talk.sub("a");
+    talk.session.unidentified(&mut talk.effects);
+    assert_eq!(talk.wants(), ["err  unauthorized", "authorize 0 a"]);
+    talk.session.unidentified(&mut talk.effects);
+    assert_eq!(talk.wants(), NOTHING, "once");
+    let mut talk = Talk::begin(|_| {});
+    talk.auth("t");
+    talk.session.unidentified(&mut talk.effects);
+    assert_eq!(talk.wants(), ["err  unauthorized", "resolve t"]);
+    assert_eq!(talk.refused(), ["err  unauthorized"]);
+}
+
+#[test]
+fn one_token_is_asked_about_and_one_waits() {
+    let mut talk = ann(|_| {}, None, &["live"]);
+    assert_eq!(talk.auth("1"), ["resolve 1"]);
+    assert_eq!(talk.auth("2"), NOTHING);
+    assert_eq!(talk.auth("3"), ["err  too many requests"]);
+    talk.sub("a");
+    talk.publish("b", "e");
+    assert_eq!(talk.authenticated("bob"), ["auth", "authorize 1 live for bob", "resolve 2"]);
+    assert_eq!(talk.auth("4"), NOTHING);
+    assert_eq!(talk.refused(), ["err  unauthorized", "resolve 4"]);
+    let wants = ["auth", "authorize 2 live for eve", "authorize 3 a for eve", "publish b e"];
+    assert_eq!(talk.authenticated("eve"), wants);
+    assert_eq!(talk.authorized(1, Some(false)), NOTHING, "of a question that counts no longer");
+    assert_eq!(talk.authorized(2, Some(true)), NOTHING);
+}
+
+#[test]
+fn a_new_subject_keeps_what_it_may_use_and_loses_the_rest() {
+    let channels = ["kept", "refused", "failed"];
+    let mut talk = ann(|_| {}, None, &channels);
+    talk.auth("t");
+    assert_eq!(
+        talk.authenticated("bob"),
+        ["auth", "authorize 3 kept for bob", "authorize 4 refused for bob", "authorize 5 failed for bob"]
+    );
+    assert_eq!(talk.authorized(3, Some(true)), NOTHING);
+    assert_eq!(talk.authorized(4, Some(false)), ["detach refused Some(1)", "err refused unauthorized"]);
+    assert_eq!(talk.authorized(5, None), ["detach failed Some(2)", "err failed authorization failed"]);
+    assert_eq!(talk.authorized(3, Some(false)), NOTHING, "answered");
+    assert_eq!(talk.end(), ["detach kept Some(0)"]);
+}
+
+#[test]
+fn a_new_subject_is_asked_about_at_every_stage() {
+    for answer in [true, false] {
+        let mut talk = ann(|_| {}, None, &["live"]);
+        talk.sub("attaching");
+        talk.authorized(1, Some(true));
+        talk.sub("authorizing");
+        talk.auth("t");
+        assert_eq!(
+            talk.authenticated("bob"),
+            [
+                "auth",
+                "authorize 3 live for bob",
+                "authorize 4 attaching for bob",
+                "authorize 5 authorizing for bob"
+            ]
+        );
+        assert_eq!(talk.authorized(2, Some(true)), NOTHING, "was about ann");
+        let answers = [3, 4, 5].map(|ticket| talk.authorized(ticket, Some(answer)));
+        if answer {
+            assert_eq!(answers, [vec![], vec![], vec!["attach authorizing".to_owned()]]);
+            assert_eq!(talk.attached("attaching", Some(8)), ["ok attaching"]);
+        } else {
+            assert_eq!(answers[0], ["detach live Some(0)", "err live unauthorized"]);
+            assert_eq!(answers[1], ["detach attaching None", "err attaching unauthorized"]);
+            assert_eq!(answers[2], ["err authorizing unauthorized"]);
+            assert_eq!(talk.end(), NOTHING);
+        }
+    }
+}
+
+#[test]
+fn the_answer_about_a_new_subject_may_come_after_the_channel_is_live() {
+    let mut talk = ann(|_| {}, None, &[]);
+    talk.sub("a");
+    talk.sub("a");
+    talk.authorized(0, Some(true));
+    talk.auth("t");
+    talk.authenticated("bob");
+    assert_eq!(talk.attached("a", Some(4)), ["ok a", "ok a"]);
+    assert_eq!(talk.authorized(1, Some(false)), ["detach a Some(4)", "err a unauthorized"]);
+    // And one that is refused by the backplane was never there.
+    talk.sub("b");
+    talk.authorized(2, Some(true));
+    talk.auth("t");
+    assert_eq!(talk.authenticated("eve"), ["auth", "authorize 3 b for eve"]);
+    assert_eq!(talk.attached("b", None), ["err b subscribe failed"]);
+    assert_eq!(talk.authorized(3, Some(false)), NOTHING);
+    assert_eq!(talk.end(), NOTHING);
+}
+
+#[test]
+fn a_hole_does_not_hide_a_channel_from_a_new_subject() {
+    let mut talk = ann(|_| {}, None, &["a"]);
+    talk.auth("t");
+    assert_eq!(talk.authenticated("bob"), ["auth", "authorize 1 a for bob"]);
+    let resume = r#"{"t":"sub","c":"a","rc":{"ep":"e","o":1}}"#;
+    assert_eq!(talk.text(resume), ["detach a Some(0)", "attach a"]);
+    assert_eq!(talk.authorized(1, Some(false)), ["detach a None", "err a unauthorized"]);
+}
+
+#[test]
+fn a_channel_that_is_left_is_not_asked_about_any_longer() {
+    let mut talk = ann(|_| {}, None, &["a"]);
+    talk.auth("t");
+    talk.authenticated("bob");
+    assert_eq!(talk.unsub("a"), ["detach a Some(0)"]);
+    assert_eq!(talk.authorized(1, Some(false)), NOTHING);
+    assert_eq!(talk.sub("a"), ["authorize 2 a for bob"]);
+}
+
+#[test]
+fn a_publish_that_runs_while_the_subject_changes_keeps_its_place() {
+    let mut talk = ann(|_| {}, None, &[]);
+    assert_eq!(talk.publish("a", "1"), ["publish a 1"]);
+    talk.auth("t");
+    assert_eq!(talk.publish("a", "2"), NOTHING);
+    assert_eq!(talk.published(None), NOTHING, "the next one waits for the token");
+    assert_eq!(talk.authenticated("bob"), ["auth", "publish a 2"]);
+}
+
+#[test]
+fn an_expired_client_is_closed_after_its_grace() {
+    let mut talk = ann(|c| c.ping_interval = Duration::ZERO, Some(10_000), &["a"]);
+    assert_eq!(talk.session.deadline(), Some(35_000));
+    assert_eq!(talk.tick(34_999), NOTHING);
+    assert_eq!(talk.session.subject().map(Subject::id), Some("ann"));
+    assert_eq!(talk.tick(35_000), ["close 4005"]);
+    assert_eq!(talk.session.deadline(), None);
+    assert_eq!(talk.end(), ["detach a Some(0)"]);
+}
+
+#[test]
+fn a_token_in_time_gives_more_of_it() {
+    let close = |c: &mut Config| {
+        c.ping_interval = Duration::ZERO;
+        c.expiry_grace = Duration::from_millis(50);
+    };
+    let mut talk = ann(close, Some(100), &[]);
+    assert_eq!(talk.tick(120), NOTHING);
+    talk.auth("t");
+    assert_eq!(talk.authenticated_until("ann", Some(300)), ["auth"]);
+    assert_eq!((talk.session.deadline(), talk.tick(349)), (Some(350), vec![]));
+    talk.auth("t");
+    assert_eq!(talk.refused(), ["err  unauthorized"]);
+    assert_eq!(talk.session.deadline(), Some(350), "a refused one gives none");
+    talk.auth("t");
+    assert_eq!(talk.authenticated("ann"), ["auth"]);
+    assert_eq!((talk.session.deadline(), talk.tick(u64::MAX)), (None, vec![]));
+    let mut talk = ann(close, Some(100), &[]);
+    talk.auth("t");
+    assert_eq!(talk.tick(150), ["close 4005"], "a token that is still asked about gives none");
+    assert_eq!(talk.authenticated("ann"), NOTHING);
+}
+
+#[test]
+fn an_expired_client_may_go_on_as_nobody() {
+    let downgrade = |c: &mut Config| {
+        c.ping_interval = Duration::ZERO;
+        c.expiry = Expiry::Downgrade;
+    };
+    let mut talk = ann(downgrade, Some(100), &["a", "b"]);
+    assert_eq!((talk.session.deadline(), talk.tick(99)), (Some(100), vec![]));
+    assert_eq!(talk.tick(100), ["authorize 2 a", "authorize 3 b"]);
+    assert!(talk.session.subject().is_none());
+    assert_eq!((talk.session.deadline(), talk.tick(101)), (None, vec![]));
+    assert_eq!(talk.authorized(2, Some(true)), NOTHING);
+    assert_eq!(talk.authorized(3, Some(false)), ["detach b Some(1)", "err b unauthorized"]);
+    talk.auth("t");
+    assert_eq!(talk.authenticated("ann"), ["auth", "authorize 4 a for ann"]);
+    // While a token is asked about: what waits for it goes on waiting.
+    let mut talk = ann(downgrade, Some(100), &["a"]);
+    talk.auth("t");
+    talk.sub("b");
+    assert_eq!(talk.tick(100), ["authorize 1 a"]);
+    assert_eq!(talk.refused(), ["err  unauthorized", "authorize 2 b"]);
+}
+
+#[test]
+fn an_expiry_does_not_stop_the_pings() {
+    let keepalive = |c: &mut Config| {
+        c.ping_interval = Duration::from_millis(100);
+        c.expiry = Expiry::Downgrade;
+    };
+    let mut talk = ann(keepalive, Some(100), &["a"]);
+    assert_eq!(talk.session.deadline(), Some(100));
+    assert_eq!(talk.tick(100), ["authorize 1 a", "ping"]);
+}
+
 /// Something that happens to a session. Numbers choose among what is possible then.
 #[derive(Clone, Debug)]
 enum Input {
@@ -343,6 +638,9 @@ enum Input {
     Publish(usize),
     Nonsense,
     Identified,
+    Auth,
+    /// Whether a token is taken, and for how long.
+    Resolved(bool, Option<u64>),
     Authorized(usize, Option<bool>),
     Attached(usize, bool),
     Published(bool),
@@ -357,6 +655,8 @@ fn inputs() -> impl Strategy<Value = Input> {
         6 => (0..4_usize).prop_map(Input::Publish),
         1 => Just(Input::Nonsense),
         3 => Just(Input::Identified),
+        2 => Just(Input::Auth),
+        4 => (any::<bool>(), prop::option::of(0..60_u64)).prop_map(|(yes, time)| Input::Resolved(yes, time)),
         8 => (any::<usize>(), prop_oneof![3 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)])
             .prop_map(|(which, answer)| Input::Authorized(which, answer)),
         8 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(which, live)| Input::Attached(which, live)),
@@ -366,12 +666,27 @@ fn inputs() -> impl Strategy<Value = Input> {
     ]
 }
 
+/// A name; `None` is nobody.
+type User = Option<String>;
+
 /// What the one who carries out a session's effects knows, and the rules that it checks.
 #[derive(Default)]
 struct Model {
     now: u64,
     /// Questions that are not answered yet.
-    asked: Vec<(u32, Arc<str>)>,
+    asked: Vec<(u32, Arc<str>, User)>,
+    last_asked: HashMap<Arc<str>, u32>,
+    /// Who the client is, and until when.
+    user: User,
+    until: Option<u64>,
+    users: usize,
+    /// Whether a token is asked about, and how many wait for an answer.
+    resolving: bool,
+    tokens: usize,
+    /// For whom a channel was last allowed.
+    allowed: HashMap<Arc<str>, User>,
+    /// Channels that a new subject may not use, and has not been told yet.
+    lost: HashSet<String>,
     /// Channels with an `Attach` that came to nothing yet.
     attaching: Vec<Arc<str>>,
     /// Channels that are live, with their slots.
@@ -397,6 +712,13 @@ impl Model {
                     prop_assert!(self.live.contains_key(&*channel), "ok, and {channel} is not live");
                     self.answered(&channel)?;
                 }
+                Some(ServerFrame::Auth { .. }) => self.token_answered()?,
+                Some(ServerFrame::Err { channel, .. }) if channel.is_empty() => self.token_answered()?,
+                Some(ServerFrame::Err { channel, .. }) if self.lost.remove(&*channel) => {
+                    prop_assert!(!self.live.contains_key(&*channel));
+                    let owed = self.owed.entry(channel.to_string()).or_default();
+                    *owed = owed.saturating_sub(1);
+                }
                 Some(ServerFrame::Err { channel, reason, .. }) => {
                     if *reason != *reason::PUBLISH_FAILED {
                         prop_assert!(!self.live.contains_key(&*channel));
@@ -406,9 +728,16 @@ impl Model {
                 Some(ServerFrame::Ping) => {}
                 other => prop_assert!(false, "{other:?}"),
             },
-            Effect::Authorize { ticket, channel, .. } => {
-                prop_assert!(self.asked.iter().all(|(t, _)| *t != ticket));
-                self.asked.push((ticket, channel));
+            Effect::Resolve { .. } => {
+                prop_assert!(!self.resolving, "two at a time");
+                self.resolving = true;
+            }
+            Effect::Authorize { ticket, channel, subject } => {
+                prop_assert!(self.asked.iter().all(|(t, ..)| *t != ticket));
+                let user = subject.as_ref().map(|subject| subject.id().to_owned());
+                prop_assert_eq!(&user, &self.user, "asked about somebody else");
+                self.last_asked.insert(channel.clone(), ticket);
+                self.asked.push((ticket, channel, user));
             }
             Effect::Attach { channel, .. } => {
                 prop_assert!(!self.attaching.contains(&channel) && !self.live.contains_key(&channel));
@@ -424,6 +753,7 @@ impl Model {
             }
             Effect::Publish { context, .. } => {
                 prop_assert!(self.running.is_none(), "two at a time");
+                prop_assert!(!self.resolving, "before it is known in whose name");
                 self.started.push(context.event.to_string());
                 self.running = Some(context.channel);
             }
@@ -432,6 +762,39 @@ impl Model {
             other => prop_assert!(false, "{other:?}"),
         }
         Ok(())
+    }
+
+    fn token_answered(&mut self) -> Result<(), TestCaseError> {
+        prop_assert!(self.tokens > 0, "an answer that nobody waits for");
+        self.tokens -= 1;
+        Ok(())
+    }
+
+    /// The client is a new user for so long, if for so long only.
+    fn accept(&mut self, time: Option<u64>) -> Subject {
+        self.users += 1;
+        let name = self.users.to_string();
+        self.user = Some(name.clone());
+        self.until = time.map(|time| self.now + time);
+        Subject::new(name)
+    }
+
+    fn expire(&mut self, expiry: Expiry) {
+        if expiry == Expiry::Downgrade && self.until.is_some_and(|until| until <= self.now) {
+            (self.user, self.until) = (None, None);
+        }
+    }
+
+    /// Takes note of the answer to a question, of which only the last one about a channel counts; its ticket.
+    fn decide(&mut self, which: usize, yes: bool) -> u32 {
+        let (ticket, channel, user) = self.asked.swap_remove(which);
+        let last = self.last_asked[&channel] == ticket;
+        if last && yes {
+            self.allowed.insert(channel, user);
+        } else if last && (self.live.contains_key(&channel) || self.attaching.contains(&channel)) {
+            self.lost.insert(channel.to_string());
+        }
+        ticket
     }
 
     fn answered(&mut self, channel: &str) -> Result<(), TestCaseError> {
@@ -444,8 +807,10 @@ impl Model {
     }
 }
 
-fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
+fn converse(inputs: Vec<Input>, expiry: Expiry) -> Result<(), TestCaseError> {
     let mut config = Config::default();
+    config.expiry = expiry;
+    config.expiry_grace = Duration::from_millis(30);
     config.limits.channels_per_connection = 8;
     config.limits.waiting_publishes = 12;
     config.ping_interval = Duration::from_millis(100);
@@ -480,10 +845,18 @@ fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
             Input::Nonsense => session.text("nonsense", model.now, &mut effects),
             Input::Identified if !identified => {
                 identified = true;
-                session.identified(None, &mut effects);
+                session.identified(None, None, &mut effects);
+            }
+            Input::Auth => {
+                model.tokens += usize::from(!model.closed);
+                session.text(r#"{"t":"auth","tk":"t"}"#, model.now, &mut effects);
+            }
+            Input::Resolved(taken, time) if std::mem::take(&mut model.resolving) => {
+                let subject = taken.then(|| model.accept(time));
+                session.authenticated(subject, model.until, &mut effects);
             }
             Input::Authorized(which, answer) if !model.asked.is_empty() => {
-                let (ticket, _) = model.asked.swap_remove(which % model.asked.len());
+                let ticket = model.decide(which % model.asked.len(), answer == Some(true));
                 session.authorized(ticket, answer.map(Authorization::from).as_ref(), &mut effects);
             }
             Input::Attached(which, live) if !model.attaching.is_empty() => {
@@ -503,23 +876,28 @@ fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
             }
             Input::Wait(ms) => {
                 model.now += ms;
+                model.expire(expiry);
                 if session.deadline().is_some_and(|at| at <= model.now) {
                     session.tick(model.now, &mut effects);
                 }
             }
             Input::Close => session.close(CloseCode::Restart, &mut effects),
-            Input::Identified | Input::Authorized(..) | Input::Attached(..) => {}
+            Input::Identified | Input::Resolved(..) | Input::Authorized(..) | Input::Attached(..) => {}
         }
         carry_out(&mut model, &mut effects)?;
         prop_assert!(model.closed || session.deadline().is_some());
     }
     // Everything that is still open is answered with yes.
     if !identified {
-        session.identified(None, &mut effects);
+        session.identified(None, None, &mut effects);
         carry_out(&mut model, &mut effects)?;
     }
     while !model.closed {
-        if let Some((ticket, _)) = model.asked.pop() {
+        if std::mem::take(&mut model.resolving) {
+            let subject = model.accept(None);
+            session.authenticated(Some(subject), None, &mut effects);
+        } else if let Some(last) = model.asked.len().checked_sub(1) {
+            let ticket = model.decide(last, true);
             session.authorized(ticket, Some(&true.into()), &mut effects);
         } else if let Some(channel) = model.attaching.pop() {
             model.live.insert(channel.clone(), model.slots);
@@ -535,6 +913,11 @@ fn converse(inputs: Vec<Input>) -> Result<(), TestCaseError> {
     if !model.closed {
         prop_assert!(model.owed.values().all(|owed| *owed == 0), "subs without an answer: {:?}", model.owed);
         prop_assert_eq!(&model.started, &model.wanted);
+        prop_assert_eq!(model.tokens, 0, "tokens without an answer");
+        prop_assert_eq!(session.subject().map(Subject::id), model.user.as_deref());
+        for channel in model.live.keys() {
+            prop_assert_eq!(&model.allowed[channel], &model.user, "{} was allowed to another one", channel);
+        }
     }
     prop_assert_eq!(&model.started[..], &model.wanted[..model.started.len()]);
     let distinct: HashSet<_> = model.live.values().collect();
@@ -551,7 +934,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens(inputs in prop::collection::vec(inputs(), 0..80)) {
-        converse(inputs)?;
+    fn whatever_happens(inputs in prop::collection::vec(inputs(), 0..80), downgrade: bool) {
+        converse(inputs, if downgrade { Expiry::Downgrade } else { Expiry::Close })?;
     }
 }

@@ -39,16 +39,14 @@ impl State {
         let mut session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
         match identify {
             Some(answer) => self.jobs.push_back(Job::Identify { token, answer }),
-            None => session.identified(None, &mut self.effects),
+            None => session.identified(None, None, &mut self.effects),
         }
         self.connections.insert(Connection::new(token.generation, session, transport, now));
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
         self.reply.extend_from_slice(head);
         self.apply(token.slot, now);
         self.frames(token, early, now);
-        if self.live(token) {
-            self.schedule(token.slot);
-        }
+        self.schedule_if_live(token);
         if self.live(token)
             && let Transport::Socket(socket) = &self.connections[token.slot].transport
             && socket.is_ready()
@@ -56,6 +54,20 @@ impl State {
             self.mailbox.ready(token);
         }
         token
+    }
+
+    pub(super) fn schedule_if_live(&mut self, token: Token) {
+        if self.live(token) {
+            self.schedule(token.slot);
+        }
+    }
+
+    pub(super) fn close_those(&mut self, code: CloseCode, those: impl Fn(&Session) -> bool, now: u64) {
+        let meant = self.connections.iter().filter(|(_, connection)| those(&connection.session));
+        let slots: Vec<u32> = meant.map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.close(slot, code, now);
+        }
     }
 
     /// Starts to close: what was not begun is not sent, when the client is too slow for it.
@@ -204,8 +216,6 @@ impl State {
                 self.apply(token.slot, now);
             }
         }
-        if self.live(token) {
-            self.schedule(token.slot);
-        }
+        self.schedule_if_live(token);
     }
 }

@@ -107,12 +107,9 @@ impl State {
                     }
                 }
                 Post::Drain(within) => self.drain(within, now),
-                Post::CloseAll(code) => {
-                    let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot).collect();
-                    for slot in slots {
-                        self.close(slot, code, now);
-                    }
-                }
+                Post::CloseAll(code) => self.close_those(code, |_| true, now),
+                Post::Disconnect(target) => self.disconnect(&target, now),
+                Post::Review => self.review(now),
                 Post::Relieved => {}
             }
         }

@@ -230,14 +230,14 @@ mod tests {
     #[test]
     fn a_stream_may_keep_more_and_not_less() {
         let options = NatsOptions::new("nats://a").with_replicas(3);
-        let histories = Histories::new(History { events: 7, ..History::default() });
+        let histories = Histories::new(History { events: 700, ..History::default() });
         let wanted = kept("t", ["t.in.>".into(), "t.out.>".into()], &options, &histories);
-        assert_eq!(wanted["max_msgs_per_subject"], 7);
+        assert_eq!(wanted["max_msgs_per_subject"], 700);
         assert_eq!(misfits(&wanted, &wanted, &options), [""; 0]);
         for (name, value, fits) in [
-            ("max_msgs_per_subject", json!(8), true),
+            ("max_msgs_per_subject", json!(701), true),
             ("max_msgs_per_subject", json!(-1), true),
-            ("max_msgs_per_subject", json!(6), false),
+            ("max_msgs_per_subject", json!(699), false),
             ("max_age", json!(0), true),
             ("max_age", json!(1), false),
             ("duplicate_window", json!(0), false),

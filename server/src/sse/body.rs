@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -35,15 +35,25 @@ pub(super) struct Stream {
     ended: bool,
     silence: Duration,
     heartbeat: Pin<Box<Sleep>>,
+    /// When the reader's subject expires. It comes back by itself, and is looked at anew.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
-    /// The stream of the connection `token`, which says something at least every `silence`.
-    pub(super) fn new(hub: Rc<Hub>, token: Token, feed: Feed, silence: Duration) -> Self {
+    /// The stream of the connection `token`, which says something at least every `silence`, until `expires_at`.
+    pub(super) fn new(
+        hub: Rc<Hub>,
+        token: Token,
+        feed: Feed,
+        silence: Duration,
+        expires_at: Option<SystemTime>,
+    ) -> Self {
         let mut text = Vec::new();
         feed.begin(&mut text);
         let heartbeat = Box::pin(sleep(silence));
-        Self { hub, token, feed, frames: Bytes::new(), text, ended: false, silence, heartbeat }
+        let left = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
+        let end = expires_at.map(|at| Box::pin(sleep(left(at))));
+        Self { hub, token, feed, frames: Bytes::new(), text, ended: false, silence, heartbeat, end }
     }
 
     /// Turns frames into text, until there is enough of it or nothing waits.
@@ -92,6 +102,9 @@ impl MessageBody for Stream {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        if self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
+            self.ended = true;
+        }
         self.fill(cx);
         if self.text.is_empty() {
             if self.ended {

@@ -13,7 +13,8 @@ both_ways!(
     ids_are_unique,
     does_not_wait_for_the_subject,
     the_subject_comes_from_the_request,
-    a_resolver_that_fails_means_nobody,
+    a_refused_request_is_told_and_means_nobody,
+    nobody_is_told_nothing,
     what_waits_for_the_subject_can_be_taken_back,
 );
 
@@ -95,9 +96,12 @@ async fn the_subject_comes_from_the_request(serving: Serving) {
     client.expect(&err("private-other", reason::UNAUTHORIZED)).await;
 }
 
-async fn a_resolver_that_fails_means_nobody(serving: Serving) {
+async fn a_refused_request_is_told_and_means_nobody(serving: Serving) {
     type Answer = Result<Option<Subject>, &'static str>;
+    let expired = std::time::SystemTime::now() - Duration::from_secs(1);
     let builders = [
+        Gateway::builder(MemoryBroadcaster::new(Histories::off()))
+            .resolve_subject(move |_| async move { Some(Subject::new("ann").with_expiry(expired)) }),
         Gateway::builder(MemoryBroadcaster::new(Histories::off()))
             .resolve_subject(|_| async { Answer::Err("down") }),
         Gateway::builder(MemoryBroadcaster::new(Histories::off()))
@@ -111,10 +115,21 @@ async fn a_resolver_that_fails_means_nobody(serving: Serving) {
             .authorize("somebody", |_, subject| async move { subject.is_some() });
         let server = Running::start(serving, builder);
         let mut client = Client::connect(&server).await;
+        client.expect(&err("", reason::UNAUTHORIZED)).await;
         client.subscribe("nobody").await;
         client.send(sub("somebody")).await;
         client.expect(&err("somebody", reason::UNAUTHORIZED)).await;
     }
+}
+
+async fn nobody_is_told_nothing(serving: Serving) {
+    let builder = open_gateway()
+        .resolve_subject(|_| async { Ok::<_, &str>(None) })
+        .authorize("nobody", |_, subject| async move { subject.is_none() });
+    let server = Running::start(serving, builder);
+    let mut client = Client::connect(&server).await;
+    client.subscribe("nobody").await;
+    client.silence().await;
 }
 
 async fn what_waits_for_the_subject_can_be_taken_back(serving: Serving) {

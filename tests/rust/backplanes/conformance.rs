@@ -1,5 +1,6 @@
 //! The promises, each as a function of a backplane.
 
+pub(crate) use crate::gateways::operators_reach_every_gateway;
 use crate::node::{Backplane, histories, number, publish, subscribe};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -32,6 +33,7 @@ macro_rules! conforms {
             an_event_is_in_the_history_before_anyone_has_it
             any_name_and_any_data_arrive_as_they_were
             after_close_everything_is_refused
+            operators_reach_every_gateway
         }
     };
 }

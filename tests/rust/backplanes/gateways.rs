@@ -1,6 +1,6 @@
-//! What clients of two gateways see while their backplane is away.
+//! What clients of several gateways see: of their operators, and while their backplane is away.
 
-use crate::node::PATIENCE;
+use crate::node::{Backplane, PATIENCE};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::{
@@ -8,9 +8,11 @@ use std::{
     num::NonZero,
     sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
-use tidings_server::{BroadcastError, Broadcaster, Event, Gateway, Server};
+use tidings_server::{
+    BroadcastError, Broadcaster, Event, Gateway, Histories, Revocation, Server, Subject, Target,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -39,7 +41,10 @@ struct Running {
 
 impl Running {
     fn start(broadcaster: Arc<dyn Broadcaster>) -> Self {
-        let gateway = Gateway::builder(broadcaster).build().expect("valid settings");
+        Self::serve(Gateway::builder(broadcaster).build().expect("valid settings"))
+    }
+
+    fn serve(gateway: Gateway) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, starting) = mpsc::channel();
         let served = gateway.clone();
@@ -99,9 +104,22 @@ impl Drop for Running {
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn subscribe(gateway: &Running, channel: &str) -> Self {
+    async fn connect(gateway: &Running) -> Self {
         let url = format!("ws://{}/_broadcast?v=2", gateway.address);
-        let mut client = Self(connect_async(url).await.expect("connected").0);
+        Self(connect_async(url).await.expect("connected").0)
+    }
+
+    /// Connects and hands in a token; what that is answered.
+    async fn by_token(gateway: &Running, token: &str) -> (Self, Value) {
+        let mut client = Self::connect(gateway).await;
+        client.until("welcome").await;
+        client.send(&json!({"t": "auth", "tk": token})).await;
+        let answer = client.next().await;
+        (client, answer)
+    }
+
+    async fn subscribe(gateway: &Running, channel: &str) -> Self {
+        let mut client = Self::connect(gateway).await;
         client.send(&json!({"t": "sub", "c": channel})).await;
         client.until("ok").await;
         client
@@ -109,6 +127,26 @@ impl Client {
 
     async fn send(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.expect("open");
+    }
+
+    /// The next frame.
+    async fn next(&mut self) -> Value {
+        let message = timeout(PATIENCE, self.0.next()).await.expect("in time").expect("open").expect("open");
+        serde_json::from_str(message.to_text().expect("text")).expect("JSON")
+    }
+
+    /// The code that it is closed with.
+    async fn closed(&mut self) -> u16 {
+        let wait = async {
+            loop {
+                match self.0.next().await.expect("open").expect("open") {
+                    Message::Close(Some(frame)) => return frame.code.into(),
+                    Message::Text(_) => {}
+                    other => panic!("{other:?} instead of a close frame"),
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("in time")
     }
 
     /// The next frame of a kind.
@@ -125,6 +163,37 @@ impl Client {
         };
         timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("no {kind} came"))
     }
+}
+
+/// Who is disconnected or locked out on one gateway is so on the others, and on those that start later.
+pub(crate) async fn operators_reach_every_gateway(backplane: &impl Backplane) {
+    let start = async || {
+        let builder = Gateway::builder(backplane.connect(Histories::off()).await)
+            .resolve_token(|token| async move { Some(Subject::new(token.clone()).with_token_id(token)) });
+        Running::serve(builder.build().expect("valid settings"))
+    };
+    let (near, far) = (start().await, start().await);
+    let mut clients = Vec::new();
+    for user in ["ann", "bob", "eve"] {
+        let (client, answer) = Client::by_token(&far, user).await;
+        assert_eq!(answer["t"], "auth", "{answer}");
+        clients.push(client);
+    }
+    near.gateway.disconnect(Target::User("ann".into())).await.expect("accepted");
+    assert_eq!(clients[0].closed().await, 4003);
+    let until = SystemTime::now() + Duration::from_secs(3_600);
+    near.gateway.revoke(Revocation::Token { id: "bob".into(), until }).await.expect("accepted");
+    assert_eq!(clients[1].closed().await, 4003);
+    let late = start().await;
+    for gateway in [&near, &far, &late] {
+        for (user, kind) in [("ann", "auth"), ("bob", "err")] {
+            let (_, answer) = Client::by_token(gateway, user).await;
+            assert_eq!(answer["t"], kind, "{user}: {answer}");
+        }
+    }
+    far.gateway.publish("a", Event::new("e", json!(1))).await.expect("published");
+    clients[2].send(&json!({"t": "sub", "c": "a"})).await;
+    clients[2].until("ok").await;
 }
 
 /// Clients stay connected, publishes are refused in time, `/readyz` says so, and when the backplane is back everything

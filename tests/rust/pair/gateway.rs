@@ -135,7 +135,7 @@ impl World {
     fn answer(&mut self, job: Job) {
         match job {
             Job::Identify { link } => {
-                self.session(link, |session, effects| session.identified(None, effects));
+                self.session(link, |session, effects| session.identified(None, None, effects));
             }
             Job::Authorize { link, ticket } => {
                 let answer = (!self.refuses()).then(|| (!self.refuses()).into());

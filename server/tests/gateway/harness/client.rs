@@ -27,7 +27,12 @@ pub(crate) enum Said {
 impl Client {
     /// Connects, and takes `welcome`.
     pub(crate) async fn connect(server: &Running) -> Self {
-        let mut client = Self::open(server.address).await;
+        Self::connect_with(server, "").await
+    }
+
+    /// The same, with this query.
+    pub(crate) async fn connect_with(server: &Running, query: &str) -> Self {
+        let mut client = Self::open_with(server.address, query).await;
         let welcome = client.next().await;
         let rest = welcome.strip_prefix(r#"{"t":"welcome","id":""#).expect("welcome first");
         rest[..26].clone_into(&mut client.id);
@@ -49,9 +54,13 @@ impl Client {
 
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, "").await
+    }
+
+    async fn open_with(address: SocketAddr, query: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("a listening gateway");
         stream.set_nodelay(true).expect("a TCP socket");
-        let url = format!("ws://{address}/_broadcast");
+        let url = format!("ws://{address}/_broadcast{query}");
         let (socket, response) = client_async(url, stream).await.expect("an upgrade");
         assert_eq!(response.status(), 101);
         Self { socket, id: String::new() }
@@ -156,6 +165,10 @@ impl Client {
 
 pub(crate) fn sub(channel: &str) -> String {
     format!(r#"{{"t":"sub","c":"{channel}"}}"#)
+}
+
+pub(crate) fn auth(token: &str) -> String {
+    format!(r#"{{"t":"auth","tk":"{token}"}}"#)
 }
 
 pub(crate) fn unsub(channel: &str) -> String {

@@ -1,12 +1,14 @@
 //! A running gateway, its clients, and things to wait for.
 
 mod client;
+mod crowd;
 mod http;
 mod probe;
 mod raw;
 mod stream;
 
-pub(crate) use client::{Client, Said, err, ok, publish, sub, unsub};
+pub(crate) use client::{Client, Said, auth, err, ok, publish, sub, unsub};
+pub(crate) use crowd::{knowing, known};
 pub(crate) use http::{Answer, answer, request};
 pub(crate) use probe::{Door, Probe};
 pub(crate) use raw::{Raw, handshake, masked, text};
