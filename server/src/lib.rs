@@ -43,6 +43,8 @@ mod problem;
 #[cfg(feature = "redis")]
 mod redis;
 mod revocations;
+#[cfg(feature = "tls")]
+mod secure;
 mod server;
 pub mod session;
 mod socket;
@@ -51,6 +53,8 @@ mod sse;
 pub mod subscribers;
 #[doc(hidden)]
 pub mod tail;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 mod upstream;
 mod wire;
@@ -74,5 +78,7 @@ pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
 pub use postgres::{PostgresBroadcaster, PostgresOptions};
 pub use revocations::Revocation;
 pub use server::Server;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 
 pub use tidings_protocol as protocol;

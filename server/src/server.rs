@@ -5,7 +5,12 @@ use crate::{
     Gateway,
     peeked::Peeked,
     upgrade::{self, Entrance, Handoff, OwnSocket},
-    worker::{HttpFactory, Workers},
+    worker::{MAX_REQUESTS, PlainReception, Reception, Workers},
+};
+#[cfg(feature = "tls")]
+use crate::{
+    secure::{SecureReception, Secured},
+    tls::Tls,
 };
 use actix_codec::{Encoder, Framed};
 use actix_http::{
@@ -13,7 +18,7 @@ use actix_http::{
     body::{self, BodySize, MessageBody},
     h1,
 };
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, map_config};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, fn_factory, map_config};
 use actix_web::{
     App, HttpMessage,
     dev::{AppConfig, ServiceResponse},
@@ -51,6 +56,10 @@ pub struct Server {
     gateway: Gateway,
     listener: TcpListener,
     workers: usize,
+    /// Connections of one worker that speak HTTP.
+    requests: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for Server {
@@ -77,12 +86,28 @@ impl Server {
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let workers = available_parallelism().map_or(1, NonZero::get);
-        Ok(Self { gateway, listener: socket.into(), workers })
+        Ok(Self {
+            gateway,
+            listener: socket.into(),
+            workers,
+            requests: MAX_REQUESTS,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
     }
 
     /// How many worker threads there are. Default: one per processor.
     pub fn workers(mut self, workers: NonZero<usize>) -> Self {
         self.workers = workers.get();
+        self
+    }
+
+    /// Speaks TLS, and nothing else, with this certificate: `wss://` and `https://`. Default: plain TCP. The gateway and
+    /// its limits are the same; a silent connection takes more memory than without, as each has the state of its
+    /// encryption. The application sees an `http` scheme in its requests all the same.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -102,20 +127,28 @@ impl Server {
     where
         C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
     {
-        let Self { gateway, listener, workers } = self;
+        let Self { gateway, listener, workers, requests, .. } = self;
+        let requests = workers.saturating_mul(requests);
         let served = gateway.clone();
-        let service = move || {
-            let entrance = Entrance::new(&served);
-            let http = http(entrance.clone(), configure.clone());
-            (entrance, http)
-        };
-        let workers = Workers::start(workers, listener, service).await?;
-        stop.await;
-        gateway.drain().await;
-        gateway.close().await;
-        workers.stop().await;
-        Ok(())
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls {
+            let begin = async move || secure(tls.clone(), served.clone(), configure.clone()).await;
+            let workers = Workers::start(workers, requests, listener, begin).await?;
+            return until(stop, gateway, workers).await;
+        }
+        let begin = async move || plain(served.clone(), configure.clone()).await;
+        let workers = Workers::start(workers, requests, listener, begin).await?;
+        until(stop, gateway, workers).await
     }
+}
+
+/// Lets the workers work until `stop` resolves, and ends them in order.
+async fn until(stop: impl Future<Output = ()>, gateway: Gateway, workers: Workers) -> io::Result<()> {
+    stop.await;
+    gateway.drain().await;
+    gateway.close().await;
+    workers.stop().await;
+    Ok(())
 }
 
 /// Has the kernel keep a connection to itself until the client has sent something, for a second or so: then the
@@ -142,27 +175,66 @@ fn defer_accept(_: &socket2::Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// What speaks HTTP on one worker: an `App` with the gateway's routes and those of `configure`.
-fn http<C>(entrance: Entrance, configure: C) -> impl HttpFactory
+/// What takes plain connections on one worker.
+async fn plain<C>(gateway: Gateway, configure: C) -> io::Result<impl Reception>
 where
     C: Fn(&mut ServiceConfig) + Clone + 'static,
 {
-    let app = move || {
-        let (entrance, configure) = (entrance.clone(), configure.clone());
-        let app = App::new().configure(|config| entrance.route(config)).configure(configure);
-        map_config(app.into_factory(), |_| AppConfig::default())
-    };
-    let upgrade_app = app.clone();
+    let entrance = Entrance::new(&gateway);
+    let (entered, configured) = (entrance.clone(), configure.clone());
     let upgrade = fn_factory(move || {
-        let app = upgrade_app().new_service(());
+        let app = app(entered.clone(), configured.clone()).new_service(());
         async move { app.await.map(|app| Upgrade { app: Rc::new(app) }) }
     });
-    HttpService::build()
+    let http = HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
         // So that it is noticed at once when the reader of an event stream goes.
         .h1_allow_half_closed(false)
         .upgrade(upgrade)
-        .finish(app().map_err(|error: actix_web::Error| error.error_response()))
+        .finish(app(entrance.clone(), configure).map_err(|error: actix_web::Error| error.error_response()));
+    let service = http.new_service(()).await.map_err(|()| not_set_up())?;
+    Ok(PlainReception::new(entrance, service))
+}
+
+/// What takes connections over TLS on one worker.
+#[cfg(feature = "tls")]
+async fn secure<C>(tls: Tls, gateway: Gateway, configure: C) -> io::Result<impl Reception>
+where
+    C: Fn(&mut ServiceConfig) + Clone + 'static,
+{
+    let app = app(Entrance::new(&gateway), configure);
+    let http = HttpService::build()
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .h1_allow_half_closed(false)
+        .on_connect_ext(|secured: &Secured, data| drop(data.insert(secured.place())))
+        .finish(app.map_err(|error: actix_web::Error| error.error_response()));
+    let service = http.new_service(()).await.map_err(|()| not_set_up())?;
+    Ok(SecureReception::new(&tls, service))
+}
+
+fn not_set_up() -> io::Error {
+    io::Error::other("the application could not be set up")
+}
+
+/// An `App` with the gateway's routes and those of `configure`.
+fn app<C>(
+    entrance: Entrance,
+    configure: C,
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = ServiceResponse,
+    Error = actix_web::Error,
+    InitError = (),
+    Service: Service<Request, Response = ServiceResponse, Error = actix_web::Error, Future: 'static>
+                 + 'static,
+    Future: 'static,
+>
+where
+    C: Fn(&mut ServiceConfig) + 'static,
+{
+    let app = App::new().configure(|config| entrance.route(config)).configure(configure);
+    map_config(app, |()| AppConfig::default())
 }
 
 /// Takes every request that wants to upgrade, and asks the application about it.
@@ -251,5 +323,61 @@ mod tests {
             socket2::SockRef::from(&connection).tcp_user_timeout().expect("a TCP socket"),
             Some(Duration::from_secs(55))
         );
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_websocket_over_tls_leaves_its_place() {
+        use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+        use tokio::{io::AsyncReadExt, sync::oneshot, time::timeout};
+
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let folder = std::env::temp_dir().join(format!("tidings-places-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let (file, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        std::fs::write(&file, cert.pem()).expect("a file");
+        std::fs::write(&key, signing_key.serialize_pem()).expect("a file");
+        let tls = Tls::from_files(&file, &key).expect("a certificate");
+        std::fs::remove_dir_all(&folder).expect("a folder");
+
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).expect("a certificate");
+        let config = ClientConfig::builder_with_provider(std::sync::Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("known versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+
+        let gateway = Gateway::builder(MemoryBroadcaster::default()).build().expect("valid settings");
+        let server = Server::bind(gateway, ([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = server.address().expect("an address");
+        let server = Server { requests: 1, ..server.workers(NonZero::<usize>::MIN).tls(tls) };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let test = async {
+            let mut open = Vec::new();
+            for _ in 0..3 {
+                let stream = tokio::net::TcpStream::connect(address).await.expect("a listening gateway");
+                let name = ServerName::try_from("localhost").expect("a name");
+                let mut stream = connector.connect(name, stream).await.expect("a handshake");
+                let request = "GET /_broadcast HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+                stream.write_all(request.as_bytes()).await.expect("an open connection");
+                let mut head = [0; 12];
+                stream.read_exact(&mut head).await.expect("an answer");
+                assert_eq!(&head, b"HTTP/1.1 101");
+                open.push(stream);
+            }
+            drop(open);
+            drop(stop);
+        };
+        actix_rt::System::new().block_on(async {
+            let served = server.run(|_| (), async { drop(stopped.await) });
+            let test = timeout(Duration::from_secs(20), test);
+            let (served, tested) = futures_util::future::join(served, test).await;
+            served.expect("a server that stops");
+            tested.expect("places for all");
+        });
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway, connections::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
-    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse,
+    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse, worker::leave_place,
 };
 use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
@@ -117,6 +117,7 @@ async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_
         response.extensions_mut().insert(Handoff { hub, identify });
         return Ok(response);
     }
+    leave_place(&request);
     let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
     let limit = hub.shared.config.limits.frame_bytes;
     let too_large = Rc::new(Notify::new());

@@ -1,16 +1,18 @@
 //! The listener's worker threads. The first one accepts, and deals the connections out in turn.
 //!
-//! As a rule a connection's request is there when the connection is. Read at once, an ordinary WebSocket handshake goes
+//! As a rule a plain connection's request is there when the connection is. Read at once, an ordinary WebSocket handshake goes
 //! straight to the worker's hub; everything else, whole or not, goes to the HTTP service with what was read.
 
 use crate::{peeked::Peeked, upgrade::Entrance};
 use actix_http::Protocol;
 use actix_rt::System;
-use actix_service::{Service, ServiceFactory};
+use actix_service::Service;
+use actix_web::HttpRequest;
 use bytes::Bytes;
 use futures_util::future::select;
 use socket2::SockRef;
 use std::{
+    cell::Cell,
     future::poll_fn,
     io::{self, ErrorKind, Read},
     iter::once,
@@ -35,7 +37,7 @@ use tokio::{
 };
 
 /// Connections of one worker that are no WebSockets, or not yet; above it new ones wait in the kernel.
-const MAX_REQUESTS: usize = 25_600;
+pub(crate) const MAX_REQUESTS: usize = 25_600;
 
 /// Threads of all workers together for what blocks, such as reading files.
 const BLOCKING_THREADS: usize = 512;
@@ -53,8 +55,17 @@ const HEAD_BYTES: usize = 8 * 1024;
 struct Arrival {
     stream: net::TcpStream,
     peer: SocketAddr,
-    /// Kept while HTTP is spoken.
-    place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A connection's place among those that speak HTTP.
+pub(crate) struct Place(Cell<Option<OwnedSemaphorePermit>>);
+
+/// Gives back the place of a request's connection, which is to be a WebSocket.
+pub(crate) fn leave_place(request: &HttpRequest) {
+    if let Some(place) = request.conn_data::<Rc<Place>>() {
+        drop(place.0.take());
+    }
 }
 
 /// Places for connections, over all workers.
@@ -71,14 +82,20 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads over `listener`, which does not block. `service` is called on each of them.
-    pub(crate) async fn start<F, S>(count: usize, listener: net::TcpListener, service: F) -> io::Result<Self>
+    /// Starts `count` threads over `listener`, which does not block, for `requests` connections at a time that speak HTTP.
+    /// `begin` is called on each of them.
+    pub(crate) async fn start<F, R>(
+        count: usize,
+        requests: usize,
+        listener: net::TcpListener,
+        begin: F,
+    ) -> io::Result<Self>
     where
-        F: Fn() -> (Entrance, S) + Clone + Send + 'static,
-        S: HttpFactory,
+        F: AsyncFn() -> io::Result<R> + Clone + Send + 'static,
+        R: Reception,
     {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-        let count_places = count.saturating_mul(MAX_REQUESTS).min(most);
+        let count_places = requests.min(most);
         let places = Places { free: Arc::new(Semaphore::new(count_places)), count: count_places as u32 };
         let (open, closed) = oneshot::channel();
         let (others, inboxes): (Vec<_>, Vec<_>) = (1..count).map(|_| unbounded_channel()).unzip();
@@ -88,12 +105,12 @@ impl Workers {
         for (n, arrivals) in once(first).chain(inboxes.into_iter().map(Arrivals::Dealt)).enumerate() {
             let (started, start) = oneshot::channel();
             let (end, ended) = oneshot::channel();
-            let (service, places, system) = (service.clone(), places.clone(), System::try_current());
+            let (begin, places, system) = (begin.clone(), places.clone(), System::try_current());
             thread::Builder::new().name(format!("tidings-worker-{n}")).spawn(move || {
                 // What the application does on this thread may ask for the system it runs in.
                 system.into_iter().for_each(System::set_current);
                 match runtime(count) {
-                    Ok(runtime) => runtime.block_on(work(arrivals, service, places, started)),
+                    Ok(runtime) => runtime.block_on(work(arrivals, begin, places, started)),
                     Err(error) => drop(started.send(Err(error))),
                 }
                 drop(end);
@@ -123,16 +140,12 @@ fn runtime(workers: usize) -> io::Result<actix_rt::Runtime> {
     Ok(runtime.into())
 }
 
-/// Makes a worker's HTTP service.
-pub(crate) trait HttpFactory:
-    ServiceFactory<Plain, Config = (), Response = (), InitError = (), Service: 'static, Error: 'static> + 'static
-{
-}
+/// Takes a worker's connections.
+pub(crate) trait Reception {
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: Place);
 
-impl<S> HttpFactory for S where
-    S: ServiceFactory<Plain, Config = (), Response = (), InitError = (), Service: 'static, Error: 'static>
-        + 'static
-{
+    /// Takes no more, and waits for those that have left their place and are not at their end.
+    async fn emptied(self);
 }
 
 /// What an HTTP service takes.
@@ -151,16 +164,16 @@ enum Arrivals {
 }
 
 /// A worker's life.
-async fn work<F, S>(arrivals: Arrivals, service: F, places: Places, started: oneshot::Sender<io::Result<()>>)
-where
-    F: Fn() -> (Entrance, S),
-    S: HttpFactory,
-{
-    let (entrance, factory) = service();
-    let Ok(http) = factory.new_service(()).await else {
-        return drop(started.send(Err(io::Error::other("the application could not be set up"))));
+async fn work<R: Reception>(
+    arrivals: Arrivals,
+    begin: impl AsyncFn() -> io::Result<R>,
+    places: Places,
+    started: oneshot::Sender<io::Result<()>>,
+) {
+    let mut reception = match begin().await {
+        Ok(reception) => reception,
+        Err(error) => return drop(started.send(Err(error))),
     };
-    let mut reception = Reception { entrance, http: Rc::new(http), buffer: vec![0; HEAD_BYTES] };
     match arrivals {
         Arrivals::Listener { listener, others, closed } => {
             let listener = match TcpListener::from_std(listener) {
@@ -181,20 +194,23 @@ where
             }
         }
     }
-    let _ = timeout(SHUTDOWN_TIMEOUT, places.free.acquire_many(places.count)).await;
+    let finished = async {
+        let _ = places.free.acquire_many(places.count).await;
+        reception.emptied().await;
+    };
+    let _ = timeout(SHUTDOWN_TIMEOUT, finished).await;
 }
 
 /// Accepts for ever; the first worker is this one.
-async fn accept<S>(
+async fn accept(
     listener: &TcpListener,
     others: &[UnboundedSender<Arrival>],
     places: &Places,
-    reception: &mut Reception<S>,
-) where
-    S: Service<Plain> + 'static,
-{
+    reception: &mut impl Reception,
+) {
     for turn in (0..=others.len()).cycle() {
         let Ok(place) = places.free.clone().acquire_owned().await else { return };
+        let place = Place(Cell::new(Some(place)));
         let (stream, peer) = loop {
             match listener.accept().await {
                 Ok(accepted) => break accepted,
@@ -223,18 +239,24 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Finds out what a connection is for.
-struct Reception<S> {
+/// Finds out what a plain connection is for.
+pub(crate) struct PlainReception<S> {
     entrance: Entrance,
     http: Rc<S>,
     buffer: Vec<u8>,
 }
 
-impl<S> Reception<S>
+impl<S> PlainReception<S> {
+    pub(crate) fn new(entrance: Entrance, http: S) -> Self {
+        Self { entrance, http: Rc::new(http), buffer: vec![0; HEAD_BYTES] }
+    }
+}
+
+impl<S> Reception for PlainReception<S>
 where
     S: Service<Plain> + 'static,
 {
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
         // Not by way of the runtime, which has yet to hear of a socket that came from another worker.
         let read = match (&*SockRef::from(&stream)).read(&mut self.buffer) {
             Ok(0) => return,
@@ -261,4 +283,6 @@ where
             drop(place);
         });
     }
+    /// None has left it that the worker would still have to do with.
+    async fn emptied(self) {}
 }

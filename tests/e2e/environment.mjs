@@ -12,4 +12,8 @@ export const binary = () => required('TIDINGS_BIN')
 /** The packed npm package. */
 export const tarball = () => required('TIDINGS_TARBALL')
 
+/** The environment of a gateway, to which a variable that begins with TIDINGS_ is a setting. */
+export const environment = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TIDINGS_')))
+
 export const chromiumPath = process.env.CHROMIUM || '/usr/bin/chromium'

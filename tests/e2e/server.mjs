@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { guard } from './children.mjs'
-import { binary } from './environment.mjs'
+import { binary, environment } from './environment.mjs'
 
 /** Starts a gateway with these flags; it goes when the test ends. */
 export async function startServer(t, flags = []) {
@@ -26,7 +26,8 @@ class Server {
   }
 
   async start() {
-    const child = guard(spawn(binary(), ['serve', '--bind', this.#bind, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] }))
+    const words = ['serve', '--bind', this.#bind, ...this.#flags]
+    const child = guard(spawn(binary(), words, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] }))
     this.#child = child
     const address = new Promise((resolve, reject) => {
       const read = (line) => {

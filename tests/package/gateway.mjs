@@ -3,13 +3,13 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
-import { required } from './project.mjs'
+import { environment, required } from './project.mjs'
 
 /** Starts a gateway that lets pages of these origins connect; it stops when the test ends. */
 export async function startGateway(t, ...origins) {
   const words = ['serve', '--bind', '127.0.0.1:0', '--allow-client-publish', 'package.*']
   for (const origin of origins) words.push('--allow-origin', origin)
-  const child = spawn(required('TIDINGS_BIN'), words, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(required('TIDINGS_BIN'), words, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] })
   t.after(() => stop(child))
 
   const origin = await listening(child)

@@ -16,6 +16,10 @@ export function required(name) {
   return value
 }
 
+/** The environment of a gateway, to which a variable that begins with TIDINGS_ is a setting. */
+export const environment = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TIDINGS_')))
+
 /** Makes a project of these files with `tidings` and the named packages in it; it goes when the test ends. */
 export async function freshProject(t, { files, packages = [], manifest = {} }) {
   const root = await mkdtemp(join(tmpdir(), 'tidings-package-'))

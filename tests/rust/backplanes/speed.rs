@@ -36,6 +36,10 @@ impl Gateway {
             .args(["serve", "--workers", "1", "--bind", &address.to_string()])
             .args(["--allow-client-publish", "bench.*", "--connections-per-second", "10000"])
             .args(backplane)
+            // To the gateway they would be settings.
+            .env_remove("TIDINGS_BIN")
+            .env_remove("TIDINGS_LOAD")
+            .env_remove("TIDINGS_QUICK")
             .stdout(Stdio::null())
             .spawn()
             .expect("the gateway starts");

@@ -1,134 +1,16 @@
 //! The `tidings` command, as a process.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::mpsc,
-    time::Duration,
-};
-use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+mod calling;
+mod configuring;
+mod harness;
+mod logging;
+mod packaging;
+#[cfg(feature = "tls")]
+mod securing;
 
-/// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn tidings(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A running gateway. Killed when it is dropped.
-struct Serve {
-    child: Child,
-    address: SocketAddr,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Serve {
-    fn start(arguments: &[&str]) -> Self {
-        let arguments = [&["serve", "--bind", "127.0.0.1:0"], arguments].concat();
-        let mut child = tidings(&arguments).stderr(Stdio::inherit()).spawn().expect("the command");
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("text");
-        let address = line.trim().rsplit("http://").next().expect("an address");
-        assert!(line.starts_with("tidings ") && line.contains(" listening on http://"), "{line}");
-        Self { child, address: address.parse().expect("an address"), stdout }
-    }
-
-    fn connect(&self) -> WebSocket<TcpStream> {
-        let (mut socket, _) =
-            client(format!("ws://{}/_broadcast", self.address), self.stream()).expect("an upgrade");
-        assert!(text(&mut socket).starts_with(r#"{"t":"welcome""#));
-        socket
-    }
-
-    fn stream(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("a listening gateway");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a TCP socket");
-        stream
-    }
-
-    /// The answer to a request: its status and everything.
-    fn request(&self, line: &str, body: &str) -> (u16, String) {
-        let mut stream = self.stream();
-        let length = body.len();
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}",
-            self.address
-        )
-        .expect("an open connection");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("an answer");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        (answer[9..12].parse().expect("a status"), answer)
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill").success());
-    }
-
-    /// Waits for the end; the exit code.
-    fn wait(mut self) -> Option<i32> {
-        let (ended, end) = mpsc::channel();
-        std::thread::scope(|scope| {
-            scope.spawn(|| ended.send(self.child.wait().expect("a child")));
-            end.recv_timeout(DEADLINE).expect("an end in time").code()
-        })
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn text(socket: &mut WebSocket<TcpStream>) -> String {
-    socket.read().expect("a frame").into_text().expect("text").as_str().to_owned()
-}
-
-fn run(arguments: &[&str]) -> Output {
-    tidings(arguments).output().expect("the command")
-}
-
-/// The command fails at once, and says something with each of `parts` in it.
-fn assert_fails(arguments: &[&str], parts: &[&str]) {
-    let output = run(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{arguments:?}");
-    assert!(parts.iter().all(|part| stderr.contains(part)), "{arguments:?}: {stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-}
-
-/// A folder of this test's own. Removed when it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("text")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use harness::{Folder, Serve, assert_fails, run, text, tidings};
+use std::{fs, io::Read, net::TcpListener};
+use tokio_tungstenite::tungstenite::Message;
 
 #[test]
 fn stops_cleanly_with_clients_connected() {

@@ -1,0 +1,99 @@
+//! `tidings serve`.
+
+use super::{
+    announcement,
+    clients::Clients,
+    events::Events,
+    failure::Failure,
+    listener::{Certificate, Listener},
+    logging::Logging,
+    signals,
+};
+use clap::Args;
+use std::{num::NonZero, path::PathBuf};
+use tidings_server::{Backplane, Broadcaster, Builder, Config, Gateway, MemoryBroadcaster, Server};
+
+/// All settings of a gateway.
+#[derive(Args)]
+pub(super) struct Serve {
+    /// A file of settings in TOML; `tidings config --example` prints one.
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) listener: Listener,
+
+    #[command(flatten)]
+    pub(super) clients: Clients,
+
+    #[command(flatten)]
+    pub(super) events: Events,
+
+    #[command(flatten)]
+    logging: Logging,
+}
+
+/// What the settings say, read as far as it can be without a connection.
+pub(super) struct Plan {
+    backplane: Backplane,
+    certificate: Certificate,
+}
+
+impl Serve {
+    /// What is to be served, or everything that is wrong with it. Listens nowhere and connects to nothing.
+    pub(super) fn plan(&self) -> Result<Plan, Vec<Failure>> {
+        let mut failures = Vec::new();
+        let mut note = |failure| failures.push(failure);
+        let _ = self.builder(MemoryBroadcaster::default()).build().map_err(|error| note(error.into()));
+        let _ = self.listener.check_folder().map_err(&mut note);
+        let certificate = self.listener.certificate().map_err(&mut note);
+        let backplane = self.events.backplane().map_err(&mut note);
+        match (certificate, backplane) {
+            (Ok(certificate), Ok(backplane)) if failures.is_empty() => Ok(Plan { backplane, certificate }),
+            _ => Err(failures),
+        }
+    }
+
+    fn builder(&self, broadcaster: impl Broadcaster) -> Builder {
+        let mut config = Config::default();
+        config.path.clone_from(&self.listener.path);
+        self.clients.configure(&mut config);
+        self.clients.apply(Gateway::builder(broadcaster).config(config))
+    }
+}
+
+/// Runs a gateway until it is told to stop.
+pub(super) fn run(options: Serve) -> Result<(), Vec<Failure>> {
+    options.logging.start();
+    let plan = options.plan()?;
+    actix_rt::System::new().block_on(serve(options, plan)).map_err(|failure| vec![failure])
+}
+
+async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
+    // Each connection is a file; most systems start a program with room for 1,024.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let gateway = options.builder(plan.backplane.connect(options.events.histories()).await?).build()?;
+    let address = options.listener.bind;
+    let mut server =
+        Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;
+    if let Some(workers) = options.listener.workers.and_then(NonZero::new) {
+        server = server.workers(workers.into());
+    }
+    server = plan.certificate.secure(server);
+    let stop = signals::stop()?;
+    signals::reload(plan.certificate)?;
+    announcement::announce(&options, server.address()?);
+    let static_dir = options.listener.static_dir;
+    let configure = move |config: &mut actix_web::web::ServiceConfig| {
+        config.configure(gateway.probes());
+        config.configure(gateway.local_api());
+        if let Some(dir) = &static_dir {
+            config.service(actix_files::Files::new("/", dir).index_file("index.html"));
+        }
+    };
+    server.run(configure, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
