@@ -2,6 +2,7 @@
 //! is in [`settings`].
 
 mod announcement;
+mod api;
 mod caller;
 mod check;
 mod clients;

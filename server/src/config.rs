@@ -75,6 +75,7 @@ impl Config {
             ("resume_events", limits.resume_events),
             ("connections", limits.connections),
             ("connections_per_second", limits.connections_per_second as usize),
+            ("api_body_bytes", limits.api_body_bytes),
         ] {
             if value == 0 {
                 return Err(format!("invalid limit {name} = 0: allowed is 1 or more"));
@@ -120,6 +121,9 @@ pub struct Limits {
     /// New connections per second; above it HTTP 503. A gateway that drains sends its clients away no faster than this
     /// either. Default 1,000.
     pub connections_per_second: u32,
+    /// Largest body of a request to the HTTP API, in bytes; above it HTTP 413. The data of one event may have no more than
+    /// half of `queue_bytes` there: more could not be sent to a client that comes back. Default 1 MiB.
+    pub api_body_bytes: usize,
 }
 
 impl Default for Limits {
@@ -134,6 +138,7 @@ impl Default for Limits {
             resume_events: 1_000,
             connections: 100_000,
             connections_per_second: 1_000,
+            api_body_bytes: 1024 * 1024,
         }
     }
 }

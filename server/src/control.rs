@@ -20,7 +20,7 @@ use tokio::{
     sync::{Mutex as AsyncMutex, Notify, watch},
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use ulid::Ulid;
 
 /// The channel of those who are to be disconnected.
@@ -153,7 +153,7 @@ impl Control {
         }
         let mut ready = self.ready.subscribe();
         if timeout(PATIENCE, ready.wait_for(|ready| *ready)).await.is_err() {
-            warn!("a client is let in before it is known who is locked out: the backplane does not answer");
+            debug!("a client is let in before it is known who is locked out");
         }
     }
 
@@ -229,7 +229,7 @@ pub(crate) async fn listen(control: Arc<Control>, shared: Weak<Shared>) {
     let mut told = false;
     let mut failed = |error: &BroadcastError| {
         if !std::mem::replace(&mut told, true) {
-            warn!(%error, "orders of other gateways are not heard");
+            warn!(%error, "operators' orders are not heard, nor is it known who is locked out");
         }
     };
     let _subscriptions = loop {

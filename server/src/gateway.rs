@@ -26,6 +26,9 @@ use std::{
 use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event, is_valid_key};
 use tokio::{sync::Notify, time::timeout};
 
+/// How many bytes of an invalid name an error repeats.
+const SHOWN: usize = 80;
+
 /// How long [`Gateway::close`] waits for the clients to go.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -178,18 +181,7 @@ impl Gateway {
     /// # Errors
     /// [`BroadcastError::Config`] for an invalid channel, event name or key, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
-        check_channel(channel)?;
-        if !is_valid_event(event.name()) {
-            return Err(BroadcastError::Config(format!(
-                "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
-                event.name()
-            )));
-        }
-        if let Some(key) = event.key().filter(|key| !is_valid_key(key)) {
-            return Err(BroadcastError::Config(format!(
-                "invalid key {key:?}: allowed are 1 to 64 bytes without control characters"
-            )));
-        }
+        check(channel, &event)?;
         self.shared.upstreams.backlog.room().await;
         self.shared.broadcaster.publish(channel, event).await
     }
@@ -284,13 +276,33 @@ fn pace(per_second: NonZero<u32>) -> Quota {
     Quota::per_second(rest).allow_burst(burst)
 }
 
+/// Whether `event` can be published on `channel`.
+pub(crate) fn check(channel: &str, event: &Event) -> Result<(), BroadcastError> {
+    check_channel(channel)?;
+    check_event(event.name())?;
+    event.key().map_or(Ok(()), check_key)
+}
+
 pub(crate) fn check_channel(channel: &str) -> Result<(), BroadcastError> {
-    if is_valid_channel(channel) {
-        return Ok(());
-    }
-    Err(BroadcastError::Config(format!(
-        "invalid channel {channel:?}: allowed are 1 to 200 bytes, printable, without white space"
-    )))
+    let allowed = "1 to 200 bytes, printable, without white space";
+    if is_valid_channel(channel) { Ok(()) } else { Err(invalid("channel", channel, allowed)) }
+}
+
+pub(crate) fn check_event(name: &str) -> Result<(), BroadcastError> {
+    let allowed = "1 to 200 bytes without control characters";
+    if is_valid_event(name) { Ok(()) } else { Err(invalid("event", name, allowed)) }
+}
+
+pub(crate) fn check_key(key: &str) -> Result<(), BroadcastError> {
+    let allowed = "1 to 64 bytes without control characters";
+    if is_valid_key(key) { Ok(()) } else { Err(invalid("key", key, allowed)) }
+}
+
+/// Says what is wrong with a name, of which it repeats no more than its beginning.
+fn invalid(what: &str, name: &str, allowed: &str) -> BroadcastError {
+    let shown = &name[..name.floor_char_boundary(SHOWN)];
+    let rest = if shown.len() < name.len() { "…" } else { "" };
+    BroadcastError::Config(format!("invalid {what} {shown:?}{rest}: allowed are {allowed}"))
 }
 
 /// Builds a [`Gateway`].

@@ -1,13 +1,8 @@
 //! A channel's past: how much of it is kept, and how it is read.
 
 use crate::{BroadcastError, Delivery, Position, control};
-use serde::{
-    Serialize, Serializer,
-    ser::{Error, SerializeMap},
-};
-use serde_json::value::RawValue;
 use std::time::Duration;
-use tidings_protocol::{Pattern, Rules, ServerFrame};
+use tidings_protocol::{Pattern, Rules};
 
 /// How much of a channel's past is kept: what is beyond any of these goes, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,31 +125,11 @@ pub struct Page {
     pub more: bool,
 }
 
-/// An event of the past under keys of one's own: of its name, its data, its id and its offset.
-struct Entry<'a, 'b> {
-    keys: EntryKeys,
-    frame: ServerFrame<&'a str, &'b str>,
-}
-
+/// What the name, the data, the id and the offset of an event of the past are called.
 pub(crate) type EntryKeys = [&'static str; 4];
 
 /// As the wire has it.
 const WIRE: EntryKeys = ["e", "d", "i", "o"];
-
-impl Serialize for Entry<'_, '_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ServerFrame::Msg { event, data, id, offset, .. } = self.frame else {
-            unreachable!("an event's frame is a msg")
-        };
-        let data: &RawValue = serde_json::from_str(data).map_err(S::Error::custom)?;
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry(self.keys[0], event)?;
-        map.serialize_entry(self.keys[1], data)?;
-        map.serialize_entry(self.keys[2], id)?;
-        map.serialize_entry(self.keys[3], &offset.unwrap_or_default())?;
-        map.end()
-    }
-}
 
 impl Page {
     /// The events as a JSON array, the last ones of them that fit in `limit` bytes, and at least one.
@@ -167,9 +142,7 @@ impl Page {
         let mut entries: Vec<String> = Vec::with_capacity(self.events.len());
         let mut bytes = 2;
         for event in self.events.iter().rev() {
-            let entry = event.frame(|frame| {
-                serde_json::to_string(&Entry { keys, frame }).expect("an event's data is JSON")
-            });
+            let entry = entry(event, keys);
             bytes += entry.len() + 1;
             if bytes > limit && !entries.is_empty() {
                 break;
@@ -179,4 +152,13 @@ impl Page {
         entries.reverse();
         format!("[{}]", entries.join(","))
     }
+}
+
+/// An event of the past as JSON. Its data, which is JSON, is not looked at.
+fn entry(event: &Delivery, [name_key, data_key, id_key, offset_key]: EntryKeys) -> String {
+    let name = serde_json::to_string(event.event.name()).expect("a string is JSON");
+    let data = event.event.data().as_str();
+    let id = event.id;
+    let offset = event.place.as_ref().map_or(0, |place| place.position.offset);
+    format!(r#"{{"{name_key}":{name},"{data_key}":{data},"{id_key}":"{id}","{offset_key}":{offset}}}"#)
 }

@@ -13,6 +13,7 @@ mod api;
 mod auth;
 mod backlog;
 mod backplane;
+mod batch;
 mod broadcaster;
 mod config;
 mod connections;
@@ -62,6 +63,7 @@ mod worker;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisBroadcaster, RedisOptions};
+pub use api::{ApiKey, ApiKeys};
 pub use auth::{Authorization, IntoAuthorization, IntoSubject, IntoVerdict, PublishContext, Subject};
 pub use backplane::Backplane;
 pub use broadcaster::{Broadcaster, Notice, Sink, Subscription};

@@ -66,7 +66,8 @@ pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
     origin.to_str().is_ok_and(|origin| same_host(host(headers), origin) && is_loopback(origin))
 }
 
-fn is_loopback(origin: &str) -> bool {
+/// Whether an origin, or a `Host`, names this machine by a name that cannot be made to mean another one.
+pub(crate) fn is_loopback(origin: &str) -> bool {
     let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,

@@ -12,7 +12,7 @@ use ahash::RandomState;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{BinaryHeap, HashMap},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -231,6 +231,23 @@ impl Upstreams {
     /// How many channels have subscribers.
     pub(crate) fn len(&self) -> usize {
         self.channels.lock().len()
+    }
+
+    /// The first `limit` channels by name that have subscribers, and how many: of those that start with `prefix` and come
+    /// after `after`.
+    pub(crate) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(Arc<str>, usize)> {
+        let mut first = BinaryHeap::with_capacity(limit + 1);
+        for (channel, upstream) in self.channels.lock().iter() {
+            let subscribers = upstream.route.subscribers.load(Ordering::Relaxed);
+            let wanted = channel.starts_with(prefix) && after.is_none_or(|after| **channel > *after);
+            if subscribers > 0 && wanted {
+                first.push((channel.clone(), subscribers));
+                if first.len() > limit {
+                    first.pop();
+                }
+            }
+        }
+        first.into_sorted_vec()
     }
 
     /// How many connections of this gateway are subscribed to `channel`.

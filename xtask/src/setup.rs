@@ -139,6 +139,40 @@ pub(crate) fn backplanes() -> Result<()> {
     );
 }
 
+/// The oldest Python that Schemathesis works with.
+const PYTHON: (u32, u32) = (3, 11);
+
+/// Schemathesis, which tries the HTTP API by its description: what `tests/http/requirements.txt` names, in a folder of its
+/// own under `target/`.
+pub(crate) fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
+    let version = read(Command::new("python3").arg("--version")).unwrap_or_default();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut numbers = version.trim_start_matches("Python ").split('.');
+    if (number(numbers.next()), number(numbers.next())) < PYTHON {
+        let (major, minor) = PYTHON;
+        bail!("Python {major}.{minor} or later is missing, which the tests of the HTTP API need: install it");
+    }
+    let folder = workspace.target.join("schemathesis");
+    let requirements = workspace.tests().join("http/requirements.txt");
+    let program = folder.join("bin/schemathesis");
+    let stamp = Stamp::new(folder.join(".stamp"), &Inputs::default().text(&version).path(&requirements)?);
+    if program.is_file() && stamp.is_current() {
+        return Ok(program);
+    }
+    if may_install() && read(Command::new("python3").args(["-c", "import ensurepip"])).is_none() {
+        install(&["python3-venv"])?;
+    }
+    step("installing Schemathesis (pip)", || {
+        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+            .context("python3 has no venv: install it (on Debian: sudo apt-get install python3-venv)")?;
+        let mut pip = Command::new(folder.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
+        quiet(pip.arg(&requirements))?;
+        stamp.write()
+    })?;
+    Ok(program)
+}
+
 /// PostgreSQL's own programs are not on the path of Debian.
 fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();

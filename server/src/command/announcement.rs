@@ -4,14 +4,15 @@ use super::serve::Serve;
 use std::net::{IpAddr, SocketAddr};
 
 /// Prints where everything is.
-pub(super) fn announce(options: &Serve, address: SocketAddr) {
+pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool) {
     let listener = &options.listener;
     let secure = if listener.is_secure() { "s" } else { "" };
     let path = &listener.path;
     println!("tidings {} listening on http{secure}://{address}", env!("CARGO_PKG_VERSION"));
     println!("  clients connect to  ws{secure}://{address}{path}");
     println!("  or listen by        http{secure}://{address}{}/sse?channel=…", path.trim_end_matches('/'));
-    println!("  backends publish by POST http{secure}://{address}/api/publish, from this machine only");
+    let who = if keys { "with an API key" } else { "from this machine only" };
+    println!("  backends publish by POST http{secure}://{address}/api/publish, {who}");
     if let Some(dir) = &listener.static_dir {
         println!("  static files        {}", dir.display());
     }

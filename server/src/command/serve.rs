@@ -2,6 +2,7 @@
 
 use super::{
     announcement,
+    api::Api,
     clients::Clients,
     events::Events,
     failure::Failure,
@@ -11,7 +12,7 @@ use super::{
 };
 use clap::Args;
 use std::{num::NonZero, path::PathBuf};
-use tidings_server::{Backplane, Broadcaster, Builder, Config, Gateway, MemoryBroadcaster, Server};
+use tidings_server::{ApiKeys, Backplane, Broadcaster, Builder, Config, Gateway, MemoryBroadcaster, Server};
 
 /// All settings of a gateway.
 #[derive(Args)]
@@ -30,6 +31,9 @@ pub(super) struct Serve {
     pub(super) events: Events,
 
     #[command(flatten)]
+    api: Api,
+
+    #[command(flatten)]
     logging: Logging,
 }
 
@@ -37,6 +41,8 @@ pub(super) struct Serve {
 pub(super) struct Plan {
     backplane: Backplane,
     certificate: Certificate,
+    /// With none, the HTTP API is for this machine only.
+    keys: Option<ApiKeys>,
 }
 
 impl Serve {
@@ -48,8 +54,11 @@ impl Serve {
         let _ = self.listener.check_folder().map_err(&mut note);
         let certificate = self.listener.certificate().map_err(&mut note);
         let backplane = self.events.backplane().map_err(&mut note);
-        match (certificate, backplane) {
-            (Ok(certificate), Ok(backplane)) if failures.is_empty() => Ok(Plan { backplane, certificate }),
+        let keys = self.api.keys().map_err(|wrong| wrong.into_iter().for_each(&mut note));
+        match (certificate, backplane, keys) {
+            (Ok(certificate), Ok(backplane), Ok(keys)) if failures.is_empty() => {
+                Ok(Plan { backplane, certificate, keys })
+            }
             _ => Err(failures),
         }
     }
@@ -58,6 +67,7 @@ impl Serve {
         let mut config = Config::default();
         config.path.clone_from(&self.listener.path);
         self.clients.configure(&mut config);
+        self.api.configure(&mut config);
         self.clients.apply(Gateway::builder(broadcaster).config(config))
     }
 }
@@ -74,21 +84,25 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let gateway = options.builder(plan.backplane.connect(options.events.histories()).await?).build()?;
+    let Plan { backplane, certificate, keys } = plan;
+    let gateway = options.builder(backplane.connect(options.events.histories()).await?).build()?;
     let address = options.listener.bind;
     let mut server =
         Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;
     if let Some(workers) = options.listener.workers.and_then(NonZero::new) {
         server = server.workers(workers.into());
     }
-    server = plan.certificate.secure(server);
+    server = certificate.secure(server);
     let stop = signals::stop()?;
-    signals::reload(plan.certificate)?;
-    announcement::announce(&options, server.address()?);
+    signals::reload(certificate)?;
+    announcement::announce(&options, server.address()?, keys.is_some());
     let static_dir = options.listener.static_dir;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {
         config.configure(gateway.probes());
-        config.configure(gateway.local_api());
+        match &keys {
+            Some(keys) => config.configure(gateway.api(keys.clone())),
+            None => config.configure(gateway.local_api()),
+        };
         if let Some(dir) = &static_dir {
             config.service(actix_files::Files::new("/", dir).index_file("index.html"));
         }

@@ -88,7 +88,7 @@ impl State {
     pub(super) fn hand_on(&mut self) -> bool {
         let now = self.now();
         let share = self.queue_limit() / QUEUE_SHARE_PER_TURN;
-        let mut bytes = 0;
+        let (mut bytes, mut review) = (0, false);
         while bytes <= share {
             let Some(post) = self.posts.pop_front() else { break };
             match post {
@@ -109,9 +109,12 @@ impl State {
                 Post::Drain(within) => self.drain(within, now),
                 Post::CloseAll(code) => self.close_those(code, |_| true, now),
                 Post::Disconnect(target) => self.disconnect(&target, now),
-                Post::Review => self.review(now),
+                Post::Review => review = true,
                 Post::Relieved => {}
             }
+        }
+        if review {
+            self.review(now);
         }
         self.flush(now);
         if self.shared.upstreams.backlog.remove(bytes) {

@@ -65,11 +65,16 @@ impl Serve {
 
     /// The answer to a request: its status and everything.
     pub(crate) fn request(&self, line: &str, body: &str) -> (u16, String) {
+        self.request_with(line, "accept: */*", body)
+    }
+
+    /// With one header more.
+    pub(crate) fn request_with(&self, line: &str, header: &str, body: &str) -> (u16, String) {
         let mut stream = self.stream();
         let length = body.len();
         write!(
             stream,
-            "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "{line} HTTP/1.1\r\nhost: {}\r\n{header}\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n{body}",
             self.address
         )

@@ -3,6 +3,7 @@
 mod calling;
 mod configuring;
 mod harness;
+mod keys;
 mod logging;
 mod packaging;
 #[cfg(feature = "tls")]

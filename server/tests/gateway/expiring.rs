@@ -10,6 +10,7 @@ use tidings_server::{Builder, Config, Event, Expiry, Subject, protocol::reason};
 both_ways!(
     a_client_is_closed_after_its_grace,
     a_new_token_in_time_keeps_it,
+    a_client_by_token_is_closed_too,
     a_client_becomes_nobody,
     an_expired_token_is_refused,
     an_event_stream_ends_at_once,
@@ -54,6 +55,14 @@ async fn a_new_token_in_time_keeps_it(serving: Serving) {
     server.gateway.publish("private-ann", Event::new("e", json!(1))).await.expect("open");
     assert!(client.next().await.starts_with(r#"{"t":"msg","c":"private-ann""#));
     client.silence().await;
+}
+
+async fn a_client_by_token_is_closed_too(serving: Serving) {
+    let server = Running::start(serving, closing(50));
+    let mut client = Client::connect(&server).await;
+    client.send(auth("100")).await;
+    assert!(client.next().await.starts_with(r#"{"t":"auth","exp":"#));
+    assert_eq!(client.expect_close().await, 4005);
 }
 
 async fn a_client_becomes_nobody(serving: Serving) {

@@ -125,12 +125,11 @@ pub(super) fn check(argument: &Arg, key: &str, value: &str, place: &Place) -> Re
     let Err(error) = command.try_get_matches_from([format!("--value={value}")]) else { return Ok(()) };
     let shown = shown(argument, value);
     let value = if is_secret(argument) { "what it is".to_owned() } else { format!("{shown:?}") };
-    let mut wanted = format!("; wanted is {}", value_name(argument));
+    let mut why = format!("{}; wanted is {}", reason(argument, &error), value_name(argument));
     if let Some(help) = argument.get_help() {
-        let _ = write!(wanted, ": {help}");
+        let _ = write!(why, ": {help}");
     }
-    let reason = reason(argument, &error);
-    Err(Mistake::Value { place: place.clone(), key: key.to_owned(), value, reason, wanted })
+    Err(Mistake::Value { place: place.clone(), key: key.to_owned(), value, why })
 }
 
 /// Why clap refuses a value, without the value where it must not be shown.

@@ -40,8 +40,8 @@ pub(in crate::command) enum Mistake {
     Twice { place: Place, key: String, first: Place },
     #[error("{place}: {key} is {found}; wanted is {wanted}")]
     Shape { place: Place, key: String, found: &'static str, wanted: String },
-    #[error("{place}: {key} cannot be {value}: {reason}{wanted}")]
-    Value { place: Place, key: String, value: String, reason: String, wanted: String },
+    #[error("{place}: {key} cannot be {value}: {why}")]
+    Value { place: Place, key: String, value: String, why: String },
 }
 
 fn meant(name: Option<&str>) -> String {

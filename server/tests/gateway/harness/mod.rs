@@ -14,7 +14,7 @@ pub(crate) use probe::{Door, Probe};
 pub(crate) use raw::{Raw, handshake, masked, text};
 pub(crate) use stream::{Heard, Stream};
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_web::{App, HttpServer, dev::ServerHandle, web::ServiceConfig};
 use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddr},
@@ -23,7 +23,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tidings_server::{Builder, Config, Gateway, Histories, MemoryBroadcaster, Server};
+use tidings_server::{ApiKeys, Builder, Config, Gateway, Histories, MemoryBroadcaster, Server};
 use tokio::sync::oneshot;
 
 /// No test waits this long, unless what it waits for never comes.
@@ -102,14 +102,19 @@ enum Stop {
 
 impl Running {
     pub(crate) fn start(serving: Serving, builder: Builder) -> Self {
+        Self::start_with(serving, builder, None)
+    }
+
+    /// With these keys for the HTTP API.
+    pub(crate) fn start_with(serving: Serving, builder: Builder, keys: Option<ApiKeys>) -> Self {
         let gateway = builder.build().expect("valid settings");
         let (started, starting) = mpsc::channel();
         let served = gateway.clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 match serving {
-                    Serving::Own => own(served, &started).await,
-                    Serving::Embedded => embedded(served, &started).await,
+                    Serving::Own => own(served, keys, &started).await,
+                    Serving::Embedded => embedded(served, keys, &started).await,
                 }
             });
         });
@@ -124,22 +129,29 @@ impl Running {
     }
 }
 
-async fn own(gateway: Gateway, started: &mpsc::Sender<(SocketAddr, Stop)>) {
+fn api(config: &mut ServiceConfig, gateway: &Gateway, keys: Option<ApiKeys>) {
+    match keys {
+        Some(keys) => config.configure(gateway.api(keys)),
+        None => config.configure(gateway.local_api()),
+    };
+}
+
+async fn own(gateway: Gateway, keys: Option<ApiKeys>, started: &mpsc::Sender<(SocketAddr, Stop)>) {
     let routes = gateway.clone();
     let server = Server::bind(gateway, (Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     let server = server.workers(NonZero::new(WORKERS).expect("some"));
     let (stop, stopped) = oneshot::channel();
     started.send((server.address().expect("an address"), Stop::Own(stop))).expect("a test that waits");
-    let configure = move |config: &mut actix_web::web::ServiceConfig| {
-        config.configure(routes.local_api());
-    };
+    let configure = move |config: &mut ServiceConfig| api(config, &routes, keys.clone());
     let stopped = async { drop(stopped.await) };
     server.run(configure, stopped).await.expect("a server that stops");
 }
 
-async fn embedded(gateway: Gateway, started: &mpsc::Sender<(SocketAddr, Stop)>) {
-    let server =
-        HttpServer::new(move || App::new().configure(gateway.routes()).configure(gateway.local_api()));
+async fn embedded(gateway: Gateway, keys: Option<ApiKeys>, started: &mpsc::Sender<(SocketAddr, Stop)>) {
+    let server = HttpServer::new(move || {
+        let (routes, keys) = (gateway.routes(), keys.clone());
+        App::new().configure(routes).configure(|config| api(config, &gateway, keys))
+    });
     let server = server
         .workers(WORKERS)
         .shutdown_timeout(1)
