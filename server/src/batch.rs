@@ -1,6 +1,6 @@
 //! Publishing many events at once.
 
-use crate::{BroadcastError, Event, Gateway, Published, gateway::check};
+use crate::{BroadcastError, Event, Gateway, Published, names::check};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::task::unconstrained;
 

@@ -1,10 +1,9 @@
 //! An event as it travels between processes: `{"id": …, "event": …, "data": …}`, which other programs can write too.
 
-use crate::{Event, RawJson, event::event_id};
+use crate::{Event, RawJson, event::event_id, names::check_event};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use tidings_protocol::is_valid_event;
 use ulid::Ulid;
 
 #[derive(Serialize, Deserialize)]
@@ -34,12 +33,7 @@ pub(crate) fn decode(json: &[u8]) -> Result<(Event, Ulid), String> {
 pub(crate) fn decode_or(json: &[u8], otherwise: impl FnOnce() -> Ulid) -> Result<(Event, Ulid), String> {
     let envelope: Envelope<'_> = serde_json::from_slice(json)
         .map_err(|error| format!("no event: {error}; wanted is {{\"id\": …, \"event\": …, \"data\": …}}"))?;
-    if !is_valid_event(&envelope.event) {
-        return Err(format!(
-            "invalid event {:?}: allowed are 1 to 200 bytes without control characters",
-            envelope.event
-        ));
-    }
+    check_event(&envelope.event).map_err(|error| error.to_string())?;
     let id = envelope.id.as_deref().map_or_else(otherwise, event_id);
     let data = RawJson::trusted(envelope.data.map_or("null", RawValue::get));
     Ok((Event::new(envelope.event.as_ref(), data), id))

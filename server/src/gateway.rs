@@ -7,7 +7,7 @@ use crate::{
     control::Control,
     job::Identify,
     mailbox::{Hubs, Post},
-    upgrade,
+    names, upgrade,
     upstream::{ResumeLimits, Upstreams},
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
@@ -23,11 +23,8 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
-use tidings_protocol::{CloseCode, Pattern, is_valid_channel, is_valid_event, is_valid_key};
+use tidings_protocol::{CloseCode, Pattern};
 use tokio::{sync::Notify, time::timeout};
-
-/// How many bytes of an invalid name an error repeats.
-const SHOWN: usize = 80;
 
 /// How long [`Gateway::close`] waits for the clients to go.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -181,7 +178,7 @@ impl Gateway {
     /// # Errors
     /// [`BroadcastError::Config`] for an invalid channel, event name or key, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
-        check(channel, &event)?;
+        names::check(channel, &event)?;
         self.shared.upstreams.backlog.room().await;
         self.shared.broadcaster.publish(channel, event).await
     }
@@ -249,7 +246,7 @@ impl Gateway {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Option<Page>, BroadcastError> {
-        check_channel(channel)?;
+        names::check_channel(channel)?;
         self.shared.broadcaster.history(channel, Range::Before { offset: before, limit }).await
     }
 
@@ -277,34 +274,6 @@ fn pace(per_second: NonZero<u32>) -> Quota {
 }
 
 /// Whether `event` can be published on `channel`.
-pub(crate) fn check(channel: &str, event: &Event) -> Result<(), BroadcastError> {
-    check_channel(channel)?;
-    check_event(event.name())?;
-    event.key().map_or(Ok(()), check_key)
-}
-
-pub(crate) fn check_channel(channel: &str) -> Result<(), BroadcastError> {
-    let allowed = "1 to 200 bytes, printable, without white space";
-    if is_valid_channel(channel) { Ok(()) } else { Err(invalid("channel", channel, allowed)) }
-}
-
-pub(crate) fn check_event(name: &str) -> Result<(), BroadcastError> {
-    let allowed = "1 to 200 bytes without control characters";
-    if is_valid_event(name) { Ok(()) } else { Err(invalid("event", name, allowed)) }
-}
-
-pub(crate) fn check_key(key: &str) -> Result<(), BroadcastError> {
-    let allowed = "1 to 64 bytes without control characters";
-    if is_valid_key(key) { Ok(()) } else { Err(invalid("key", key, allowed)) }
-}
-
-/// Says what is wrong with a name, of which it repeats no more than its beginning.
-fn invalid(what: &str, name: &str, allowed: &str) -> BroadcastError {
-    let shown = &name[..name.floor_char_boundary(SHOWN)];
-    let rest = if shown.len() < name.len() { "…" } else { "" };
-    BroadcastError::Config(format!("invalid {what} {shown:?}{rest}: allowed are {allowed}"))
-}
-
 /// Builds a [`Gateway`].
 pub struct Builder {
     config: Config,

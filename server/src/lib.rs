@@ -11,7 +11,11 @@
 
 mod api;
 mod auth;
+#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+mod authorities;
 mod backlog;
+#[cfg(any(feature = "redis", feature = "nats", feature = "postgres"))]
+mod backoff;
 mod backplane;
 mod batch;
 mod broadcaster;
@@ -32,6 +36,7 @@ mod job;
 mod listeners;
 mod mailbox;
 mod memory;
+mod names;
 #[cfg(feature = "nats")]
 mod nats;
 mod origin;

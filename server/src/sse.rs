@@ -10,9 +10,10 @@ mod feed;
 use crate::{
     Subject,
     connections::Transport,
-    gateway::{Shared, check_channel},
+    gateway::Shared,
     hub::Hub,
     job::identify,
+    names::check_channel,
     origin,
     problem::{only, problem},
     upgrade::{refuse_page, room, turn_away},

@@ -1,6 +1,6 @@
 //! Channels: which have subscribers, where they are, what was published on them.
 
-use crate::{Gateway, Page, gateway::check_channel, history::EntryKeys, problem::Problem};
+use crate::{Gateway, Page, history::EntryKeys, names::check_channel, problem::Problem};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header::ContentType},

@@ -3,7 +3,7 @@
 use super::body::{self, List, Object, Text, given};
 use crate::{
     Event, Gateway, Published, RawJson,
-    gateway::{check_channel, check_event, check_key},
+    names::{check_channel, check_event, check_key},
     problem::Problem,
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Payload};

@@ -5,6 +5,7 @@ use super::{
     link::{self, Link},
     stream::StreamError,
 };
+use crate::backoff::Backoff;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
@@ -18,8 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// So many looks later every channel is compared with a stream that has gone on: what a cluster lost between two of its
 /// servers is found then, if no later event of the channel has shown it.
 const COMPARE_EVERY: u64 = 15;
-
-const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 
 /// Runs until it is aborted.
 pub(super) async fn run(inner: Arc<Inner>, mut link: Arc<Link>) {
@@ -37,16 +36,15 @@ pub(super) async fn run(inner: Arc<Inner>, mut link: Arc<Link>) {
 }
 
 async fn again(inner: &Inner) -> Arc<Link> {
-    let [mut wait, longest] = BACKOFF;
+    let mut backoff = Backoff::default();
     loop {
-        tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        tokio::time::sleep(backoff.next()).await;
         match inner.establish().await {
             Ok(link) => return Arc::new(link),
             Err(why) => {
                 inner.set(Status::Down(why.into()));
             }
         }
-        wait = (wait * 2).min(longest);
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     subject::Subjects,
     witness::Witnesses,
 };
-use crate::{Histories, envelope, event::event_id};
+use crate::{Histories, authorities, envelope, event::event_id};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr,
     connection::State,
@@ -171,7 +171,11 @@ async fn connect(options: &NatsOptions, signals: &Arc<Signals>) -> Result<Client
         });
     let base = match &options.ca {
         None => base,
-        Some(path) => base.add_root_certificates(path.clone()),
+        Some(path) => {
+            // The library takes a file without certificates, and trusts nobody.
+            authorities::read(path).map_err(|problem| format!("ca={}: {problem}", path.display()))?;
+            base.add_root_certificates(path.clone())
+        }
     };
     let base = match &options.login {
         NatsLogin::None => base,

@@ -2,17 +2,20 @@
 
 use super::{PostgresBroadcaster, link::Link, schema::Table, tls};
 use crate::{BroadcastError, Histories};
-use std::{fmt, str::FromStr, time::Duration};
+use percent_encoding::percent_decode_str;
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A ledger in PostgreSQL, and how it is used. Made by `"postgres://user:password@host/database".parse()`; what the URL may
 /// have is what libpq allows, of `sslmode` `disable`, `prefer` (the default) and `require`, which here verifies the
-/// server's certificate. With several hosts add `target_session_attrs=read-write`.
+/// server's certificate and its name; `sslrootcert` is then a PEM file of the authorities to trust, by default the
+/// system's. With several hosts add `target_session_attrs=read-write`.
 #[derive(Clone)]
 pub struct PostgresOptions {
     pub(super) server: tokio_postgres::Config,
     pub(super) tls: MakeRustlsConnect,
+    authorities: Option<PathBuf>,
     pub(super) table: Table,
     pub(super) poll: Duration,
     pub(super) existing: bool,
@@ -22,10 +25,7 @@ impl FromStr for PostgresOptions {
     type Err = BroadcastError;
 
     fn from_str(url: &str) -> Result<Self, BroadcastError> {
-        // Both mean what `require` means here.
-        let url = url
-            .replace("sslmode=verify-full", "sslmode=require")
-            .replace("sslmode=verify-ca", "sslmode=require");
+        let (url, authorities) = split(url);
         let mut server: tokio_postgres::Config = url.parse().map_err(|error: tokio_postgres::Error| {
             BroadcastError::Config(format!(
                 "the address of PostgreSQL cannot be read: {}; wanted is postgres://user:password@host/database",
@@ -38,10 +38,29 @@ impl FromStr for PostgresOptions {
         if server.get_application_name().is_none() {
             server.application_name("tidings");
         }
-        let tls = tls::connector(server.get_ssl_mode())?;
+        let tls = tls::connector(server.get_ssl_mode(), authorities.as_deref())?;
         let (table, poll) = (Table::default(), Duration::from_millis(100));
-        Ok(Self { server, tls, table, poll, existing: false })
+        Ok(Self { server, tls, authorities, table, poll, existing: false })
     }
+}
+
+/// The URL as the library reads it, and the file of `sslrootcert`, which it does not know.
+fn split(url: &str) -> (String, Option<PathBuf>) {
+    // A password may have a question mark.
+    let query = url.find('@').and_then(|at| Some(at + url[at..].find('?')?)).or_else(|| url.find('?'));
+    let Some(query) = query else { return (url.to_owned(), None) };
+    let (mut authorities, mut pairs) = (None, Vec::new());
+    for pair in url[query + 1..].split('&') {
+        match pair.split_once('=') {
+            Some(("sslrootcert", path)) => {
+                authorities = Some(percent_decode_str(path).decode_utf8_lossy().into_owned().into());
+            }
+            // Both mean what `require` means here.
+            Some(("sslmode", "verify-ca" | "verify-full")) => pairs.push("sslmode=require"),
+            _ => pairs.push(pair),
+        }
+    }
+    (format!("{}?{}", &url[..query], pairs.join("&")), authorities)
 }
 
 /// Without the password.
@@ -53,8 +72,8 @@ impl fmt::Debug for PostgresOptions {
 
 impl PartialEq for PostgresOptions {
     fn eq(&self, other: &Self) -> bool {
-        (&self.server, &self.table, self.poll, self.existing)
-            == (&other.server, &other.table, other.poll, other.existing)
+        (&self.server, &self.authorities, &self.table, self.poll, self.existing)
+            == (&other.server, &other.authorities, &other.table, other.poll, other.existing)
     }
 }
 
@@ -141,5 +160,38 @@ impl PostgresOptions {
             .collect();
         let tls = if self.server.get_ssl_mode() == SslMode::Require { " by TLS" } else { "" };
         format!("PostgreSQL at {}{tls}", hosts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_does_not_know_is_taken_out_of_the_address() {
+        let file = |path: &str| Some(PathBuf::from(path));
+        for (url, wanted, authorities) in [
+            ("postgres://h/d", "postgres://h/d", None),
+            ("postgres://h/d?sslmode=verify-full", "postgres://h/d?sslmode=require", None),
+            ("postgres://h/d?sslmode=verify-ca&user=a", "postgres://h/d?sslmode=require&user=a", None),
+            ("postgres://u:p?sslrootcert=a@h/d", "postgres://u:p?sslrootcert=a@h/d", None),
+            ("postgres://u:p?@h/d?a=b&sslrootcert=/c%20d", "postgres://u:p?@h/d?a=b", file("/c d")),
+        ] {
+            assert_eq!(split(url), (wanted.to_owned(), authorities), "{url}");
+        }
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_used_are_named() {
+        for (query, wanted) in [
+            ("sslrootcert=/nowhere/ca.pem", "with sslmode=require"),
+            ("sslmode=prefer&sslrootcert=/nowhere/ca.pem", "with sslmode=require"),
+            ("sslmode=require&sslrootcert=/nowhere/ca.pem", "sslrootcert=/nowhere/ca.pem: "),
+            ("sslmode=require&sslrootcert=/dev/null", "sslrootcert=/dev/null: no certificate is in it"),
+        ] {
+            let url = format!("postgres://a:s3cret@h/d?{query}");
+            let error = url.parse::<PostgresOptions>().expect_err(query).to_string();
+            assert!(error.contains(wanted) && !error.contains("s3cret"), "{error}");
+        }
     }
 }

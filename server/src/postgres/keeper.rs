@@ -2,8 +2,9 @@
 
 use super::{
     Shared,
-    link::{Backoff, Link, within},
+    link::{Link, within},
 };
+use crate::backoff::Backoff;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;

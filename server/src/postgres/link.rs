@@ -1,4 +1,4 @@
-//! One connection, and how it is made again.
+//! One connection.
 
 use super::{PostgresOptions, words};
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
@@ -7,9 +7,6 @@ use tokio_postgres::{AsyncMessage, Client};
 
 /// How long the server may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A connection with the task that drives it; dropping it ends both.
 pub(super) struct Link {
@@ -55,24 +52,6 @@ impl Link {
     }
 }
 
-/// Waits between attempts that grow from 50 ms to 5 s, jittered.
-#[derive(Default)]
-pub(super) struct Backoff {
-    attempts: u32,
-}
-
-impl Backoff {
-    pub(super) fn next(&mut self) -> Duration {
-        let longest = FIRST_WAIT.saturating_mul(1 << self.attempts.min(10)).min(LONGEST_WAIT);
-        self.attempts += 1;
-        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.attempts = 0;
-    }
-}
-
 /// What `work` answers within [`PATIENCE`], or why not, in words.
 pub(super) async fn within<T>(
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -80,20 +59,5 @@ pub(super) async fn within<T>(
     match timeout(PATIENCE, work).await {
         Ok(answer) => answer.map_err(|error| words(&error)),
         Err(_) => Err("PostgreSQL does not answer".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_five_seconds() {
-        let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..40).map(|_| backoff.next()).collect();
-        assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
-        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST_WAIT / 2 && *wait <= LONGEST_WAIT));
-        backoff.reset();
-        assert!(backoff.next() <= FIRST_WAIT);
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     PATIENCE, Shared, boxed,
-    link::{Backoff, Link, within},
+    link::{Link, within},
     words,
 };
 use crate::{
-    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, event::event_id,
+    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, backoff::Backoff,
+    event::event_id,
 };
 use std::sync::Arc;
 use tokio::{

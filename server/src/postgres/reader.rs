@@ -4,9 +4,11 @@ use super::{
     Shared, Unsubscribe,
     horizon::Horizon,
     ledger::ROWS,
-    link::{Backoff, Link, within},
+    link::{Link, within},
 };
-use crate::{Delivery, Event, Place, Position, RawJson, Sink, Subscription, event::event_id};
+use crate::{
+    Delivery, Event, Place, Position, RawJson, Sink, Subscription, backoff::Backoff, event::event_id,
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,

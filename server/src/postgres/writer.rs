@@ -2,9 +2,9 @@
 
 use super::{
     Shared,
-    link::{Backoff, Link, within},
+    link::{Link, within},
 };
-use crate::{Event, Position, Published, event::event_id};
+use crate::{Event, Position, Published, backoff::Backoff, event::event_id};
 use std::{collections::HashSet, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},

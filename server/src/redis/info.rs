@@ -6,6 +6,8 @@ pub(super) struct Info {
     version: String,
     mode: String,
     role: String,
+    /// Whether it still reads what it has on disk; until then it says that it writes nothing down.
+    loads: bool,
     /// Which server it is: another one after every restart, and after every promotion.
     pub(super) identity: String,
     /// Whether it may have all that it ever accepted: it writes down what it accepts, and was never somebody's replica.
@@ -23,6 +25,7 @@ impl Info {
             version: field("redis_version"),
             mode: if mode.is_empty() { field("server_mode") } else { mode },
             role: field("role"),
+            loads: field("loading") == "1",
             // Not the replication id, which changes too when no replica was there for an hour.
             identity: format!("{}.{}", field("run_id"), field("second_repl_offset")),
             may_have_all: field("aof_enabled") == "1" && field("second_repl_offset") == "-1",
@@ -43,6 +46,7 @@ impl Info {
             "cluster" => {
                 Err("it runs in cluster mode, which is not supported: wanted is a server of its own".into())
             }
+            _ if self.loads => Err("it has not yet read what it has on disk".into()),
             _ => self.check_role(),
         }
     }
@@ -82,6 +86,15 @@ mod tests {
             let problem = info(version, mode, role, "-1").check().expect_err("unusable");
             assert!(problem.contains(wanted), "{problem}");
         }
+    }
+
+    #[test]
+    fn one_that_has_not_read_its_disk_is_not_there_yet() {
+        let mut early = info("7.0.0", "standalone", "master", "-1");
+        early.loads = true;
+        assert!(early.check().expect_err("unusable").contains("on disk"));
+        assert!(Info::parse("loading:1\r\naof_enabled:0\r\n").loads);
+        assert!(!Info::parse("loading:0\r\n").loads);
     }
 
     #[test]

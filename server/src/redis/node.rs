@@ -5,7 +5,9 @@ use super::{
     link::{Link, LinkError},
     reader::Reader,
 };
-use crate::{BroadcastError, Event, Histories, Page, Published, Range, listeners::Listeners};
+use crate::{
+    BroadcastError, Event, Histories, Page, Published, Range, backoff::Backoff, listeners::Listeners,
+};
 use futures_util::future::{Either, join_all, select};
 use parking_lot::Mutex;
 use std::{
@@ -32,9 +34,6 @@ const IN_FLIGHT: u32 = 65_536;
 
 /// How often every channel is compared with Redis though nothing has happened: far more often than Redis forgets one.
 const REVIEW: Duration = Duration::from_secs(6 * 3_600);
-
-/// The shortest and the longest wait before the next attempt to connect.
-const BACKOFF: (u64, u64) = (50, 5_000);
 
 /// One node.
 pub(super) struct Node {
@@ -203,10 +202,9 @@ impl Node {
     }
 
     async fn reconnect(&self, generation: u64) -> Arc<Link> {
-        let mut most = BACKOFF.0;
+        let mut backoff = Backoff::default();
         loop {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(BACKOFF.0..=most))).await;
-            most = (most * 2).min(BACKOFF.1);
+            tokio::time::sleep(backoff.next()).await;
             match self.connect(generation).await {
                 Ok(link) => return link,
                 Err(error) => *self.state.lock() = State::Down(error.to_string()),

@@ -1,7 +1,7 @@
 //! Where Redis is, and how we use it.
 
 use super::names::Names;
-use crate::BroadcastError;
+use crate::{BroadcastError, authorities};
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
     io::tcp::TcpSettings,
@@ -79,9 +79,8 @@ impl RedisOptions {
                     options.address = format!("master {} of the Sentinels {value}", options.master);
                 }
                 "ca" => {
-                    let pem =
-                        std::fs::read(&*value).map_err(|error| wrong(format!("ca={value}: {error}")))?;
-                    options.ca = Some(pem);
+                    let read = authorities::read(value.as_ref().as_ref());
+                    options.ca = Some(read.map_err(|problem| wrong(format!("ca={value}: {problem}")))?.1);
                 }
                 _ => {
                     return Err(wrong(format!(
@@ -204,7 +203,8 @@ mod tests {
             ("redis://a:s3cret@h?db=1", "no setting \"db\""),
             ("redis://a:s3cret@h?sentinel=b:c", "\"b:c\" is no host:port"),
             ("rediss://a:s3cret@h#insecure", "?ca=FILE"),
-            ("rediss://a:s3cret@h?ca=/nowhere/ca.pem", "ca=/nowhere/ca.pem"),
+            ("rediss://a:s3cret@h?ca=/nowhere/ca.pem", "ca=/nowhere/ca.pem: "),
+            ("rediss://a:s3cret@h?ca=/dev/null", "ca=/dev/null: no certificate is in it"),
         ] {
             let error = RedisOptions::from_url(text).expect_err(text).to_string();
             assert!(error.contains(wanted) && !error.contains("s3cret"), "{text}: {error}");

@@ -1,6 +1,6 @@
 //! All of it, once and in order, or told.
 
-use crate::node::number;
+use crate::node::{last, number};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use tidings_server::{Delivery, Notice, Position, Published};
@@ -24,12 +24,21 @@ impl Checker {
         self.accepted.lock().len()
     }
 
+    /// Where the last one of them is; of one epoch.
+    pub(crate) fn end(&self) -> u64 {
+        self.accepted.lock().values().map(|position| position.offset).max().unwrap_or_default()
+    }
+
     /// Whether a subscription that began at `start` has heard of everything that was accepted after it.
     ///
     /// # Panics
     /// When it was told anything twice, out of order, or with a hole.
     pub(crate) fn is_complete(&self, start: &Position, notices: &[Notice]) -> bool {
-        self.missing(start, notices).is_empty()
+        let missing = self.missing(start, notices);
+        if let Some(first) = missing.first() {
+            println!("{} are missing, at first {first:?}", missing.len());
+        }
+        missing.is_empty()
     }
 
     /// What was accepted after `start`, and neither told nor covered by a gap.
@@ -42,7 +51,8 @@ impl Checker {
         {
             at.offset = at.offset.min(first.previous);
         }
-        for notice in notices {
+        for (index, notice) in notices.iter().enumerate() {
+            let near = last(&notices[..=index]);
             let to = match notice {
                 Notice::Gap { position, .. } => {
                     // Who has lost events may have lost keys as well, and then a repeat is a new event.
@@ -54,13 +64,13 @@ impl Checker {
                 }
                 Notice::Event(delivery) => {
                     let n = number(delivery);
-                    assert!(of_this_epoch.insert(n), "{n} was told twice: {notices:?}");
+                    assert!(of_this_epoch.insert(n), "{n} was told twice: {near:?}");
                     told.insert(n);
                     let place = delivery.place.as_ref().expect("a channel with history");
                     let to = place.position.clone();
-                    assert_eq!(to.epoch, at.epoch, "another epoch without a gap before {n}: {notices:?}");
-                    assert_eq!(place.previous, at.offset, "a hole before {n}: {notices:?}");
-                    assert!(to.offset > at.offset, "{n} goes back: {notices:?}");
+                    assert_eq!(to.epoch, at.epoch, "another epoch without a gap before {n}: {near:?}");
+                    assert_eq!(place.previous, at.offset, "a hole before {n}: {near:?}");
+                    assert!(to.offset > at.offset, "{n} goes back: {near:?}");
                     to
                 }
             };

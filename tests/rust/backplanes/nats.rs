@@ -4,11 +4,13 @@ mod faults;
 mod life;
 
 use crate::{
-    conformance::{self, conforms},
-    gateways::{Fragile, clients_stay_while_the_backplane_is_away},
-    node::{Backplane, PATIENCE, histories},
+    conformance::conforms,
+    faults::survives,
+    gateways::clients_stay_while_the_backplane_is_away,
+    killed,
+    node::{Backplane, Fragile, Remote, histories},
     servers::nats::Server,
-    storm::{Stormy, nothing_is_lost_in_silence},
+    storm::weathers,
 };
 use parking_lot::Mutex;
 use std::{
@@ -50,60 +52,56 @@ impl Backplane for Nats {
 }
 
 conforms!(ready(Nats::new()));
+conforms!(ready(Nats::new()); one_node_that_closes_leaves_the_others);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_node_that_closes_leaves_the_others() {
-    conformance::one_node_that_closes_leaves_the_others(&Nats::new()).await;
-}
-
-/// Tries until it is so.
-async fn until<F: Future<Output = bool>>(is_so: impl Fn() -> F) {
-    let wait = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it never was so");
-}
-
-/// A server of its own.
-struct Own(Server);
-
-impl Fragile for Own {
-    async fn connect(&self) -> Arc<dyn Broadcaster> {
-        self.connect_by(self.0.address).await
-    }
-
-    fn kill(&mut self) {
-        self.0.kill();
-    }
-
-    fn start_again(&mut self) {
-        self.0.restart();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_stay() {
-    clients_stay_while_the_backplane_is_away(Own(Server::start())).await;
-}
-
-impl Stormy for Own {
+impl Remote for Server {
     fn address(&self) -> SocketAddr {
-        self.0.address
+        self.address
+    }
+
+    fn url(&self) -> String {
+        self.url()
     }
 
     async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
-        let options = NatsOptions::new(format!("nats://{address}")).with_timeout(Duration::from_secs(2));
-        Arc::new(NatsBroadcaster::connect(options, histories()).await.expect("connected"))
-    }
-
-    fn freeze(&self, frozen: bool) {
-        self.0.signal(if frozen { "STOP" } else { "CONT" });
+        connect(&options(&[format!("nats://{address}")])).await
     }
 }
 
+impl Fragile for Server {
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&mut self) {
+        self.restart();
+    }
+
+    fn freeze(&self, frozen: bool) {
+        Self::freeze(self, frozen);
+    }
+}
+
+/// With little patience.
+fn options(servers: &[String]) -> NatsOptions {
+    let mut options = NatsOptions::new("").with_timeout(Duration::from_secs(2));
+    options.servers = servers.to_vec();
+    options
+}
+
+async fn connect(options: &NatsOptions) -> Arc<dyn Broadcaster> {
+    Arc::new(NatsBroadcaster::connect(options.clone(), histories()).await.expect("connected"))
+}
+
+survives!(ready(Server::start()), ready(Server::start()));
+weathers!(nothing_is_lost(async || Server::start()); storm long_storm);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn storm() {
-    nothing_is_lost_in_silence(async || Own(Server::start())).await;
+async fn clients_stay() {
+    clients_stay_while_the_backplane_is_away(Server::start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_killed_while_others_publish() {
+    killed::a_gateway_is_killed_while_others_publish(module_path!(), async || Server::start()).await;
 }

@@ -1,12 +1,15 @@
 //! Two broadcasters on one backplane, and what their subscribers are told.
 
-use parking_lot::Mutex;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidings_server::{
-    Broadcaster, Delivery, Event, Histories, History, Notice, Published, Sink, Subscription,
+    Broadcaster, Delivery, Event, Histories, History, Notice, Position, Published, Sink, Subscription,
+    protocol::Why,
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::timeout,
+};
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,6 +18,29 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) trait Backplane {
     /// One more node's broadcaster, as `histories` says.
     async fn connect(&self, histories: Histories) -> Arc<dyn Broadcaster>;
+}
+
+/// A backplane that is reached by an address, which may be a link's that leads there.
+pub(crate) trait Remote {
+    fn address(&self) -> SocketAddr;
+
+    /// For a gateway in another process.
+    fn url(&self) -> String;
+
+    /// One more node by way of `address`, with little patience.
+    async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster>;
+}
+
+/// A server of the test's own.
+pub(crate) trait Fragile: Remote {
+    /// By SIGKILL.
+    fn kill(&mut self);
+
+    /// With what it has on disk, and waits until it answers.
+    fn start_again(&mut self);
+
+    /// By SIGSTOP, or lets it go on.
+    fn freeze(&self, frozen: bool);
 }
 
 /// What the suite's channels keep: everything, but nothing of `live.*`, and two events of `short.*`.
@@ -27,39 +53,65 @@ pub(crate) fn histories() -> Histories {
 }
 
 /// What one subscription was told.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Seen {
-    notices: Arc<Mutex<Vec<Notice>>>,
-    more: Arc<Notify>,
+    sender: mpsc::UnboundedSender<Notice>,
+    told: Arc<Mutex<Told>>,
+}
+
+struct Told {
+    coming: mpsc::UnboundedReceiver<Notice>,
+    notices: Vec<Notice>,
+}
+
+impl Told {
+    fn all(&mut self) -> &[Notice] {
+        while let Ok(notice) = self.coming.try_recv() {
+            self.notices.push(notice);
+        }
+        &self.notices
+    }
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let (sender, coming) = mpsc::unbounded_channel();
+        Self { sender, told: Arc::new(Mutex::new(Told { coming, notices: Vec::new() })) }
+    }
 }
 
 impl Seen {
+    /// Never waits for who looks at what it was told: that would hold up the driver.
     pub(crate) fn sink(&self) -> Sink {
-        let seen = self.clone();
+        let sender = self.sender.clone();
         Arc::new(move |notice| {
-            seen.notices.lock().push(notice.clone());
-            seen.more.notify_waiters();
+            // Nobody may look any longer.
+            let _ = sender.send(notice.clone());
         })
+    }
+
+    /// What was told until now.
+    pub(crate) async fn look<T>(&self, look: impl FnOnce(&[Notice]) -> T) -> T {
+        look(self.told.lock().await.all())
     }
 
     /// What was told, once `enough` says so.
     pub(crate) async fn when(&self, enough: impl Fn(&[Notice]) -> bool) -> Vec<Notice> {
+        let told = &mut *self.told.lock().await;
         let wait = async {
-            loop {
-                let more = self.more.notified();
-                tokio::pin!(more);
-                more.as_mut().enable();
-                let notices = self.notices.lock().clone();
-                if enough(&notices) {
-                    return notices;
-                }
-                more.await;
+            while !enough(told.all()) {
+                let next = told.coming.recv().await;
+                told.notices.extend(next);
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(notices) => notices,
-            Err(_) => panic!("only this was told: {:?}", self.notices.lock()),
-        }
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(
+            waited.is_ok(),
+            "{} notices were told, at last {:?}",
+            told.notices.len(),
+            last(&told.notices)
+        );
+        told.notices.clone()
     }
 
     /// The first `count` events, when there are no more of them; a gap is a failure.
@@ -90,12 +142,34 @@ pub(crate) fn number(delivery: &Delivery) -> u64 {
     delivery.event.data().as_str().parse().expect("a number")
 }
 
+/// The last few of many.
+pub(crate) fn last(notices: &[Notice]) -> &[Notice] {
+    &notices[notices.len().saturating_sub(10)..]
+}
+
+/// The gaps, with what they say.
+pub(crate) fn gaps(notices: &[Notice]) -> Vec<(&Position, Why)> {
+    let gap = |notice| match notice {
+        &Notice::Gap { ref position, why } => Some((position, why)),
+        Notice::Event(_) => None,
+    };
+    notices.iter().filter_map(gap).collect()
+}
+
 /// Waits until it is so.
-pub(crate) async fn until(reached: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let wait = async {
-        while !reached() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("in time");
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+pub(crate) async fn until_up(node: &dyn Broadcaster) {
+    until("it is up", async || node.unavailable().is_none()).await;
+}
+
+pub(crate) async fn until_down(node: &dyn Broadcaster) {
+    until("it is down", async || node.unavailable().is_some()).await;
 }

@@ -50,6 +50,11 @@ impl Proxy {
         self.address
     }
 
+    /// How many are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.link.receiver_count()
+    }
+
     /// Resets every connection that is open now.
     pub(crate) fn cut(&self) {
         self.link.send_modify(|link| link.cuts += 1);

@@ -6,13 +6,16 @@ mod start;
 
 use crate::{
     conformance::conforms,
-    gateways::{Fragile, clients_stay_while_the_backplane_is_away},
-    node::{Backplane, histories},
+    faults::survives,
+    gateways::clients_stay_while_the_backplane_is_away,
+    killed,
+    node::{Backplane, Fragile, Remote, histories},
     servers::redis::Redis,
-    storm::{Stormy, nothing_is_lost_in_silence},
+    storm::weathers,
 };
 use parking_lot::Mutex;
 use std::{
+    future::ready,
     net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
     sync::{Arc, LazyLock, Weak},
@@ -70,49 +73,50 @@ impl Backplane for Prefixed {
 conforms!(prefixed());
 conforms!(prefixed(); one_node_that_closes_leaves_the_others);
 
-/// A server of its own.
-struct Own(Redis);
+/// What is accepted is on disk.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-impl Fragile for Own {
-    async fn connect(&self) -> Arc<dyn Broadcaster> {
-        connect(self.0.address()).await
-    }
-
-    fn kill(&mut self) {
-        self.0.kill();
-    }
-
-    fn start_again(&mut self) {
-        self.0.start_again();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_stay() {
-    clients_stay_while_the_backplane_is_away(Own(Redis::start(&[]))).await;
-}
-
-impl Stormy for Own {
+impl Remote for Redis {
     fn address(&self) -> SocketAddr {
-        self.0.address()
+        Self::address(self)
+    }
+
+    fn url(&self) -> String {
+        format!("redis://{}", self.address())
     }
 
     async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
         connect(address).await
     }
+}
+
+impl Fragile for Redis {
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&mut self) {
+        Self::start_again(self);
+    }
 
     fn freeze(&self, frozen: bool) {
-        self.0.freeze(frozen);
+        Self::freeze(self, frozen);
     }
 }
 
+survives!(ready(Redis::start(&DURABLE)), ready(Redis::start(&[])));
+weathers!(nothing_is_lost_in_silence(async || Redis::start(&[])); storm long_storm);
+weathers!(
+    nothing_is_lost(async || Redis::start(&DURABLE));
+    storm_with_everything_on_disk long_storm_with_everything_on_disk
+);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn storm() {
-    nothing_is_lost_in_silence(async || Own(Redis::start(&[]))).await;
+async fn clients_stay() {
+    clients_stay_while_the_backplane_is_away(Redis::start(&[])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn storm_with_everything_on_disk() {
-    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
-    nothing_is_lost_in_silence(async || Own(Redis::start(&durable))).await;
+async fn a_gateway_is_killed_while_others_publish() {
+    killed::a_gateway_is_killed_while_others_publish(module_path!(), async || Redis::start(&[])).await;
 }

@@ -3,7 +3,7 @@
 use crate::{node::PATIENCE, servers};
 use std::{
     env,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -28,9 +28,7 @@ struct Gateway {
 
 impl Gateway {
     fn start(backplane: &[&str]) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, servers::free_port()));
         let program = env::var_os("TIDINGS_BIN").expect("TIDINGS_BIN names the gateway's program");
         let process = Command::new(program)
             .args(["serve", "--workers", "1", "--bind", &address.to_string()])

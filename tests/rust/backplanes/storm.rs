@@ -1,93 +1,79 @@
-//! Faults of every kind in the order that a seed says, over each backplane: two nodes publish, three listen, each by a link of
-//! its own.
+//! Faults of every kind in the order that a seed says.
 //!
-//! `TIDINGS_SEED=7` tells one story again, as far as real servers can; `TIDINGS_SEEDS=100` tells so many.
+//! `TIDINGS_SEED=7` tells one story again, as far as real servers can; `TIDINGS_SEEDS=100` tells so many, and
+//! `TIDINGS_SEEDS=100..200` those.
 
 use crate::{
-    checker::Checker,
-    gateways::Fragile,
-    node::{subscribe, until},
+    node::{Fragile, gaps, until},
     proxy::Proxy,
+    rig::Rig,
 };
-use serde_json::json;
-use std::{
-    env,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-use tidings_server::{Broadcaster, Event};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, interval, sleep},
-};
+use std::{env, time::Duration};
+use tidings_server::Notice;
+use tokio::time::sleep;
 
-/// Faults of one story.
-const FAULTS: usize = 5;
+/// Faults of one story, and of a long one.
+pub(crate) const SHORT: usize = 5;
+pub(crate) const LONG: usize = 40;
 
 /// The longest that a fault stays, in milliseconds.
 const LONGEST: u64 = 1_500;
 
-/// A publish that cannot be decided is refused in this time, on a busy machine too.
-const REFUSED_WITHIN: Duration = Duration::from_secs(10);
-
-/// A server that can be taken away, frozen, and reached by a link that fails.
-pub(crate) trait Stormy: Fragile {
-    fn address(&self) -> SocketAddr;
-    /// A node whose link leads to `address`, with little patience.
-    async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster>;
-    fn freeze(&self, frozen: bool);
-}
-
 fn seeds() -> Vec<u64> {
-    let number =
-        |name| env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")));
-    match (number("TIDINGS_SEED"), number("TIDINGS_SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, Some(count)) => (0..count).collect(),
+    let variable = |name| env::var(name).ok();
+    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text:?} is no seed"));
+    match (variable("TIDINGS_SEED"), variable("TIDINGS_SEEDS")) {
+        (Some(seed), _) => vec![number(&seed)],
+        (None, Some(seeds)) => match seeds.split_once("..") {
+            Some((from, to)) => (number(from)..number(to)).collect(),
+            None => (0..number(&seeds)).collect(),
+        },
         (None, None) => vec![1],
     }
 }
 
 /// Every event that was accepted reaches every node once and in order, or the node is told of a gap before any later one.
-pub(crate) async fn nothing_is_lost_in_silence<S: Stormy>(start: impl AsyncFn() -> S) {
+pub(crate) async fn nothing_is_lost_in_silence<S: Fragile>(start: impl AsyncFn() -> S, faults: usize) {
     for seed in seeds() {
         println!("TIDINGS_SEED={seed}");
-        story(start().await, fastrand::Rng::with_seed(seed)).await;
+        let told = story(start().await, fastrand::Rng::with_seed(seed), faults).await;
+        println!("told of gaps: {:?}", told.iter().map(|told| gaps(told).len()).collect::<Vec<_>>());
     }
 }
 
-async fn story(mut backplane: impl Stormy, mut random: fastrand::Rng) {
-    let (checker, over) = (Arc::<Checker>::default(), Arc::<AtomicBool>::default());
-    let (mut proxies, mut nodes, mut listeners, mut publishers) = (vec![], vec![], vec![], JoinSet::new());
-    for part in 0..3 {
-        let proxy = Proxy::start(backplane.address()).await;
-        let node = backplane.connect_by(proxy.address()).await;
-        listeners.push(subscribe(&node, "a").await);
-        if part < 2 {
-            publishers.spawn(publish_all_the_time(node.clone(), part, checker.clone(), over.clone()));
+/// The same, and nobody is told of a gap.
+pub(crate) async fn nothing_is_lost<S: Fragile>(start: impl AsyncFn() -> S, faults: usize) {
+    for seed in seeds() {
+        println!("TIDINGS_SEED={seed}");
+        for told in story(start().await, fastrand::Rng::with_seed(seed), faults).await {
+            assert_eq!(gaps(&told), [], "nothing was lost");
         }
-        proxies.push(proxy);
-        nodes.push(node);
     }
-    for _ in 0..FAULTS {
-        let proxy = &proxies[random.usize(..proxies.len())];
+}
+
+async fn story(mut backplane: impl Fragile, mut random: fastrand::Rng, faults: usize) -> Vec<Vec<Notice>> {
+    let rig = Rig::over(&backplane).await;
+    for _ in 0..faults {
+        // One of them, or all.
+        let links = match random.usize(..=rig.links.len()) {
+            one if one < rig.links.len() => &rig.links[one..=one],
+            _ => &rig.links[..],
+        };
         let hold = sleep(Duration::from_millis(random.u64(..LONGEST)));
         match random.u8(..5) {
-            0 => proxy.cut(),
+            0 => links.iter().for_each(Proxy::cut),
             1 => {
-                proxy.hole(true);
+                links.iter().for_each(|link| link.hole(true));
                 hold.await;
-                proxy.hole(false);
+                links.iter().for_each(|link| link.hole(false));
             }
             2 => {
-                proxy.refuse(true);
-                proxy.cut();
+                for link in links {
+                    link.refuse(true);
+                    link.cut();
+                }
                 hold.await;
-                proxy.refuse(false);
+                links.iter().for_each(|link| link.refuse(false));
             }
             3 => {
                 backplane.freeze(true);
@@ -100,41 +86,26 @@ async fn story(mut backplane: impl Stormy, mut random: fastrand::Rng) {
                 backplane.start_again();
             }
         }
-        until(|| nodes.iter().all(|node| node.unavailable().is_none())).await;
-        let enough = checker.count() + random.usize(..40);
-        until(|| checker.count() > enough).await;
+        rig.is_up().await;
+        let enough = rig.checker.count() + random.usize(..40);
+        until("publishes are accepted", async || rig.checker.count() > enough).await;
     }
-    over.store(true, Ordering::Relaxed);
-    while let Some(ended) = publishers.join_next().await {
-        ended.expect("a publisher");
-    }
-    for (seen, subscription) in &listeners {
-        let start = subscription.position().expect("history");
-        seen.when(|notices| checker.is_complete(start, notices)).await;
-    }
+    rig.ends().await
 }
 
-/// As a client does: a publish that failed is tried again with its key until it is accepted.
-async fn publish_all_the_time(
-    node: Arc<dyn Broadcaster>,
-    part: u64,
-    checker: Arc<Checker>,
-    over: Arc<AtomicBool>,
-) {
-    let mut pace = interval(Duration::from_millis(2));
-    for n in part * 1_000_000.. {
-        let event = Event::new("e", json!(n)).with_key(n.to_string());
-        loop {
-            pace.tick().await;
-            let asked = Instant::now();
-            let published = node.publish("a", event.clone()).await;
-            assert!(asked.elapsed() < REFUSED_WITHIN, "after {:?}: {published:?}", asked.elapsed());
-            if let Ok(published) = published {
-                break checker.accepted(n, &published);
-            }
+/// The tests of the module that calls it, over a server that `$start` starts.
+macro_rules! weathers {
+    ($promise:ident($start:expr); $short:ident $long:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $short() {
+            $crate::storm::$promise($start, $crate::storm::SHORT).await;
         }
-        if over.load(Ordering::Relaxed) {
-            return;
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "takes a minute"]
+        async fn $long() {
+            $crate::storm::$promise($start, $crate::storm::LONG).await;
         }
-    }
+    };
 }
+pub(crate) use weathers;

@@ -4,12 +4,13 @@
 mod client;
 mod proxy;
 mod record;
+#[path = "../served.rs"]
+mod served;
 mod server;
 
 use client::Client;
 use proxy::Proxy;
 use record::{Entry, Record};
-use server::Running;
 use std::{
     future::Future,
     rc::Rc,
@@ -81,7 +82,7 @@ impl Counting {
 fn nothing_is_lost_in_a_storm() {
     run(async {
         const CLIENTS: usize = 24;
-        let server = Running::start(|config| {
+        let server = server::start(|config| {
             config.ping_interval = Duration::from_millis(300);
             config.ping_grace = Duration::from_millis(300);
         });
@@ -141,8 +142,8 @@ fn a_rolling_restart_tells_everyone_and_keeps_the_pace() {
     run(async {
         const CLIENTS: usize = 1_000;
         const PACE: u32 = 500;
-        let old = Running::start(|config| config.limits.connections_per_second = PACE);
-        let new = Running::start(|config| config.limits.connections_per_second = PACE);
+        let old = server::start(|config| config.limits.connections_per_second = PACE);
+        let new = server::start(|config| config.limits.connections_per_second = PACE);
         let proxy = Proxy::start(old.address, None).await;
         let mut clients: Vec<Rc<Client>> = Vec::new();
         for number in 0..CLIENTS {

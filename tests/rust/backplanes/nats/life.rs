@@ -2,19 +2,20 @@
 
 use super::Nats;
 use crate::{
+    authority::{Authority, a_link_is_encrypted, a_plain_server_is_refused},
     node::{Backplane, Seen, histories, number, publish, subscribe},
     servers::nats::Server,
 };
 use futures_util::future::join_all;
-use serde_json::json;
 use std::{
+    path::Path,
     sync::{Arc, Barrier},
     time::Duration,
 };
 use tidings_server::{
-    Broadcaster, Event, Histories, History, NatsBroadcaster, NatsLogin, NatsOptions, Notice, Range,
+    Broadcaster, Histories, History, NatsBroadcaster, NatsLogin, NatsOptions, Notice, Range,
 };
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_programs_publish_with_a_place() {
@@ -139,36 +140,23 @@ async fn what_is_wrong_at_the_start_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn how_long_it_takes_from_one_node_to_the_other() {
-    let nats = Nats::new();
-    let (one, two) = (nats.connect(histories()).await, nats.connect(histories()).await);
-    let begin = Instant::now();
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let sink = Arc::new(move |notice: &Notice| {
-        if let Notice::Event(event) = notice {
-            let took = begin.elapsed() - Duration::from_nanos(number(event));
-            sender.send(took).expect("a test");
-        }
-    });
-    let _subscription = two.subscribe("a".into(), sink).await.expect("subscribed");
-    let mut tick = tokio::time::interval(Duration::from_millis(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut publishes = Vec::new();
-    for _ in 0..10_000 {
-        tick.tick().await;
-        let node = one.clone();
-        publishes.push(tokio::spawn(async move {
-            let now = begin.elapsed().as_nanos() as u64;
-            node.publish("a", Event::new("e", json!(now))).await.expect("published");
-        }));
+async fn a_link_may_be_encrypted() {
+    let authority = Authority::new();
+    let server = Server::with(&format!(
+        "tls {{ cert_file: {:?}, key_file: {:?} }}\n",
+        authority.certificate(),
+        authority.key()
+    ));
+    let port = server.address.port();
+    // The server says so, and is not spoken to in the clear by those who were not told.
+    for scheme in ["tls", "nats"] {
+        let url = |host: &str, ca: Option<&Path>| {
+            let ca = ca.map(|ca| format!("?ca={}", ca.display())).unwrap_or_default();
+            format!("{scheme}://{host}:{port}{ca}")
+        };
+        a_link_is_encrypted(&authority, url).await;
     }
-    join_all(publishes).await;
-    let rate = 10_000.0 / begin.elapsed().as_secs_f64();
-    let mut took = Vec::new();
-    while took.len() < 10_000 {
-        took.push(receiver.recv().await.expect("an event"));
-    }
-    took.sort();
-    println!("{rate:.0} a second: p50 {:?}, p99 {:?}, most {:?}", took[5_000], took[9_900], took[9_999]);
+    let other = Server::start();
+    let plain = format!("tls://{}?ca={}", other.address, authority.ca().display());
+    a_plain_server_is_refused(&plain, "cannot be reached").await;
 }

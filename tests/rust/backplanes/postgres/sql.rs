@@ -2,11 +2,15 @@
 
 use super::connect;
 use crate::{
+    authority::{Authority, a_link_is_encrypted, a_plain_server_is_refused},
     node::{PATIENCE, Seen, histories, number, publish, subscribe},
-    servers::postgres::{Bouncer, Server, free_port, shared},
+    servers::{
+        free_port,
+        postgres::{Bouncer, Server, shared},
+    },
 };
 use serde_json::json;
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 use tidings_server::{
     BroadcastError, Broadcaster, Event, Histories, History, Notice, PostgresBroadcaster, PostgresOptions,
     Range,
@@ -292,7 +296,6 @@ async fn what_is_too_old_is_dropped_and_positions_stay() {
     assert_eq!(page.events[0].place.as_ref().expect("history").previous, last.offset);
 }
 
-/// PgBouncer in front of a server. Killed when it is dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pgbouncer_in_transaction_mode_is_enough() {
     let server = shared().await;
@@ -312,75 +315,26 @@ async fn pgbouncer_in_transaction_mode_is_enough() {
     assert_eq!(numbers(&page.events), [19, 20]);
 }
 
-/// How fast it is; `cargo test --release -p tidings-tests --test backplanes -- --ignored --nocapture figures`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn figures() {
-    use parking_lot::Mutex;
-    use std::{sync::Arc, time::Instant};
-    let server = shared().await;
+async fn a_link_may_be_encrypted() {
+    let authority = Authority::new();
+    let server = Server::start_with_tls(&authority.certificate(), &authority.key());
     let name = server.database().await;
-    let kept = || Histories::new(History::default());
-    let one = Arc::new(connect(&server.url(&name), kept()).await);
-    let two = Arc::new(connect(&server.url(&name), kept()).await);
-    let base = Instant::now();
-    let delays = Arc::<Mutex<Vec<f64>>>::default();
-    let mut subscriptions = Vec::new();
-    for node in [&one, &two] {
-        let delays = delays.clone();
-        let sink: tidings_server::Sink = Arc::new(move |notice: &Notice| {
-            let Notice::Event(told) = notice else { return };
-            let at: f64 = told.event.data().as_str().parse().expect("a number");
-            delays.lock().push(base.elapsed().as_secs_f64() * 1e3 - at);
-        });
-        subscriptions.push(node.subscribe("timed".into(), sink).await.expect("subscribed"));
-    }
-    // 1,000 publishes a second, half of them on each node; each is timed on both.
-    let mut ticks = tokio::time::interval(Duration::from_millis(1));
-    let mut sent = JoinSet::new();
-    for n in 0..10_000_u64 {
-        ticks.tick().await;
-        let node = if n % 2 == 0 { one.clone() } else { two.clone() };
-        sent.spawn(async move {
-            let at = base.elapsed().as_secs_f64() * 1e3;
-            node.publish("timed", Event::new("e", json!(at))).await.expect("published");
-        });
-    }
-    let took = base.elapsed();
-    sent.join_all().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut delays = delays.lock().clone();
-    delays.sort_by(f64::total_cmp);
-    let at = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize];
-    println!(
-        "{} deliveries, {:.0} publishes/s: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
-        delays.len(),
-        10_000.0 / took.as_secs_f64(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
-    let begun = Instant::now();
-    let until = begun + Duration::from_secs(10);
-    let mut publishers = JoinSet::new();
-    for publisher in 0..1_000_u64 {
-        let node = one.clone();
-        publishers.spawn(async move {
-            let mut accepted = 0_u64;
-            while Instant::now() < until {
-                let channel = format!("c{}", publisher % 100);
-                node.publish(&channel, Event::new("order.paid", json!({"order": publisher, "n": accepted})))
-                    .await
-                    .expect("published");
-                accepted += 1;
-            }
-            accepted
-        });
-    }
-    let accepted: u64 = publishers.join_all().await.iter().sum();
-    println!(
-        "one node: {:.0} publishes/s over {:?}",
-        accepted as f64 / begun.elapsed().as_secs_f64(),
-        begun.elapsed()
-    );
+    let port = server.address().port();
+    let url = |host: &str, ca: Option<&Path>| {
+        let ca = ca.map(|ca| format!("&sslrootcert={}", ca.display())).unwrap_or_default();
+        format!("postgres://postgres@{host}:{port}/{name}?sslmode=verify-full{ca}")
+    };
+    a_link_is_encrypted(&authority, url).await;
+    // This mode looks at no certificate, and encrypts all the same.
+    let unverified = format!("postgres://postgres@localhost:{port}/{name}?sslmode=prefer");
+    let _node = connect(&unverified, histories()).await;
+    let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = 'tidings'";
+    let rows = server.sql(&name).await.query(encrypted, &[]).await.expect("rows");
+    assert!(rows[0].get::<_, bool>(0));
+    let ca = authority.ca();
+    let plain = format!("{}&sslrootcert={}", shared().await.url(&name), ca.display());
+    let plain = plain.replace("sslmode=disable", "sslmode=require");
+    a_plain_server_is_refused(&plain, "server does not support TLS").await;
 }

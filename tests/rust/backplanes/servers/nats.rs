@@ -1,27 +1,21 @@
 //! `nats-server`: one, or a cluster, each with a folder of its own.
 
+use super::{folder, free_port, freeze};
+use crate::node::PATIENCE;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
-
-use crate::node::PATIENCE;
 
 /// A server. It ends, with its folder, when it is dropped.
 pub(crate) struct Server {
     folder: PathBuf,
     pub(crate) address: SocketAddr,
     process: Option<Child>,
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 pub(crate) fn free_ports() -> [u16; 3] {
@@ -60,10 +54,7 @@ impl Server {
     }
 
     fn prepare(port: u16, settings: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("tidings-nats-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder");
+        let folder = folder("nats");
         let store = folder.join("store");
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\n{settings}\njetstream {{ store_dir: {store:?}, max_mem: 256M, max_file: 1G }}\n"
@@ -118,11 +109,9 @@ impl Server {
         }
     }
 
-    /// Stops it or lets it go on: `STOP` or `CONT`.
-    pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().expect("a process").id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
-        assert!(sent.expect("sh").success());
+    /// Stops the process (SIGSTOP), or lets it go on (SIGCONT).
+    pub(crate) fn freeze(&self, frozen: bool) {
+        freeze(self.process.as_ref().expect("a process"), frozen);
     }
 }
 

@@ -1,10 +1,11 @@
 //! PostgreSQL in a temporary folder, on a free port.
 
+use super::free_port;
 use std::{
     ffi::CString,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::process::CommandExt,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -84,24 +85,41 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+fn folder(name: &str) -> PathBuf {
+    let folder = super::folder(name);
+    own(&folder);
+    folder
 }
 
-pub(crate) fn folder(name: &str) -> PathBuf {
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("tidings-{name}-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
+/// Makes it the server's.
+fn own(path: &Path) {
     if let Some((user, group)) = user() {
-        std::os::unix::fs::chown(&folder, Some(user), Some(group)).expect("root");
+        std::os::unix::fs::chown(path, Some(user), Some(group)).expect("root");
     }
-    folder
 }
 
 impl Server {
     /// A new one, which keeps nothing when the machine fails, but does when its processes do.
     pub(crate) fn start() -> Self {
+        Self::with(folder("postgres"), "")
+    }
+
+    /// One that encrypts, for who asks for it.
+    pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Self {
         let folder = folder("postgres");
+        // The key has to be its own, and nobody else's.
+        for (from, name) in [(certificate, "server.pem"), (key, "server.key")] {
+            let to = folder.join(name);
+            fs::copy(from, &to).expect("copied");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("its own");
+            own(&to);
+        }
+        let files =
+            format!("ssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'", folder.display());
+        Self::with(folder, &format!("ssl = on\n{files}\n"))
+    }
+
+    fn with(folder: PathBuf, more: &str) -> Self {
         let data = folder.join("data");
         run(command(&program("initdb"))
             .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "-D"])
@@ -110,6 +128,7 @@ impl Server {
         settings.push_str(
             "fsync = off\nmax_connections = 300\nmax_wal_senders = 5\nunix_socket_directories = ''\n",
         );
+        settings.push_str(more);
         fs::write(data.join("postgresql.conf"), settings).expect("settings");
         let mut server = Self { folder, port: free_port(), child: None };
         server.resume();

@@ -1,14 +1,14 @@
 //! A Redis of our own.
 
+use super::{folder, free_port, freeze};
 use crate::node::PATIENCE;
 use std::{
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -39,13 +39,7 @@ impl Redis {
     }
 
     fn start_at(listens: &'static str, arguments: &[&str], settings: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tidings-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder");
+        let (port, folder) = (free_port(), folder("redis"));
         fs::write(folder.join("sentinel.conf"), settings).expect("a file");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut redis = Self { port, folder, listens, arguments, process: None };
@@ -105,10 +99,7 @@ impl Redis {
 
     /// Stops the process (SIGSTOP), or lets it go on (SIGCONT).
     pub(crate) fn freeze(&self, frozen: bool) {
-        let pid = self.process.as_ref().expect("it runs").id();
-        let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
-        // SAFETY: a signal to a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid.cast_signed(), signal) }, 0);
+        freeze(self.process.as_ref().expect("it runs"), frozen);
     }
 
     /// What `redis-cli` prints.
