@@ -10,10 +10,14 @@ mod config;
 mod events;
 mod failure;
 mod health;
+#[cfg(feature = "tokens")]
+mod identity;
 mod listener;
 mod logging;
 #[cfg(feature = "postgres")]
 mod migrate;
+#[cfg(feature = "tokens")]
+mod mint;
 mod publish;
 mod serve;
 mod settings;
@@ -54,6 +58,9 @@ enum Command {
     /// Make the ledger in PostgreSQL that `--backplane postgres://…` needs, or change nothing where it is.
     #[cfg(feature = "postgres")]
     Migrate(migrate::Migrate),
+    /// Make a token, for a test: one that `tidings serve` takes with the same secret.
+    #[cfg(feature = "tokens")]
+    Token(mint::Mint),
 }
 
 const SOURCES: &str = "\
@@ -84,6 +91,8 @@ pub(crate) fn run(arguments: Vec<OsString>, environment: Vec<(OsString, OsString
         Command::Health(options) => health::run(&options, &environment),
         #[cfg(feature = "postgres")]
         Command::Migrate(options) => migrate::run(&options).map_err(|failure| vec![failure]),
+        #[cfg(feature = "tokens")]
+        Command::Token(options) => mint::run(options).map_err(|error| vec![error.into()]),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

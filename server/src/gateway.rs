@@ -1,5 +1,7 @@
 //! The gateway: what an application builds, mounts and publishes through.
 
+#[cfg(feature = "webhooks")]
+use crate::NotifyWebhook;
 use crate::{
     Authorization, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject, IntoVerdict,
     Page, PublishContext, Published, Range, Subject,
@@ -8,7 +10,7 @@ use crate::{
     job::Identify,
     mailbox::{Hubs, Post},
     names, upgrade,
-    upstream::{ResumeLimits, Upstreams},
+    upstream::{ResumeLimits, Upstreams, Watch},
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
 use futures_util::{FutureExt, future::ready};
@@ -29,6 +31,10 @@ use tokio::{sync::Notify, time::timeout};
 /// How long [`Gateway::close`] waits for the clients to go.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it waits for the application to have heard of everything.
+#[cfg(feature = "webhooks")]
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(2);
+
 type SubjectResolver = Arc<dyn Fn(HttpRequest) -> Identify + Send + Sync>;
 type TokenResolver = Arc<dyn Fn(Arc<str>) -> Identify + Send + Sync>;
 
@@ -45,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) control: Arc<Control>,
     resolve_token: Option<TokenResolver>,
     pub(crate) hubs: Arc<Hubs>,
+    #[cfg(feature = "webhooks")]
+    notify: Option<Arc<NotifyWebhook>>,
     pace: DefaultDirectRateLimiter,
     draining: AtomicBool,
     closed: AtomicBool,
@@ -158,6 +166,8 @@ impl Gateway {
             broadcaster: Box::new(broadcaster),
             resolve_subject: None,
             resolve_token: None,
+            #[cfg(feature = "webhooks")]
+            notify: None,
             mistake: None,
         }
     }
@@ -261,6 +271,10 @@ impl Gateway {
         if !shared.emptied(CLOSE_PATIENCE).await {
             tracing::warn!(clients = self.client_count(), "some clients did not answer the close in time");
         }
+        #[cfg(feature = "webhooks")]
+        if let Some(notify) = &shared.notify {
+            notify.flush(NOTIFY_PATIENCE).await;
+        }
         shared.broadcaster.close().await;
         shared.control.wake();
     }
@@ -281,6 +295,8 @@ pub struct Builder {
     broadcaster: Box<dyn Broadcaster>,
     resolve_subject: Option<SubjectResolver>,
     resolve_token: Option<TokenResolver>,
+    #[cfg(feature = "webhooks")]
+    notify: Option<Arc<NotifyWebhook>>,
     mistake: Option<BroadcastError>,
 }
 
@@ -361,6 +377,25 @@ impl Builder {
         self
     }
 
+    /// Tells the application over HTTP which channels have subscribers.
+    #[cfg(feature = "webhooks")]
+    pub fn notify(mut self, webhook: impl Into<Arc<NotifyWebhook>>) -> Self {
+        self.notify = Some(webhook.into());
+        self
+    }
+
+    /// Who hears which channels have subscribers.
+    #[cfg(feature = "webhooks")]
+    fn watch(&self) -> Option<Watch> {
+        let notify = self.notify.clone()?;
+        Some(Box::new(move |channel, occupancy| notify.push(channel, occupancy)))
+    }
+
+    #[cfg(not(feature = "webhooks"))]
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
+
     /// The gateway.
     ///
     /// # Errors
@@ -374,7 +409,7 @@ impl Builder {
         let per_second = NonZero::new(limits.connections_per_second).expect("the settings were checked");
         let resume = ResumeLimits { events: limits.resume_events, bytes: limits.resume_bytes() };
         let shared = Shared {
-            upstreams: Arc::new(Upstreams::new(resume)),
+            upstreams: Arc::new(Upstreams::new(resume, self.watch())),
             config: Arc::new(self.config),
             access: self.access,
             broadcaster: self.broadcaster,
@@ -385,6 +420,8 @@ impl Builder {
             control: Arc::default(),
             resolve_token: self.resolve_token,
             hubs: Arc::default(),
+            #[cfg(feature = "webhooks")]
+            notify: self.notify,
             pace: RateLimiter::direct(pace(per_second)),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),

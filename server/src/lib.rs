@@ -4,7 +4,7 @@
 //! [`Broadcaster`]: [`MemoryBroadcaster`] within one process, [`PostgresBroadcaster`], [`RedisBroadcaster`] or
 //! [`NatsBroadcaster`] between many ([`Backplane`] is any of them, from one URL). The application says who a client is
 //! ([`Builder::resolve_subject`], [`Builder::resolve_token`]), which channels it may use ([`Builder::authorize`]) and what it may publish
-//! ([`Builder::allow_client_publish`]).
+//! ([`Builder::allow_client_publish`]). Or it says nothing, and leaves that to tokens and rules: see `Tokens` and `Policy`.
 //!
 //! Mount [`Gateway::routes`] in any actix-web `App`, or let [`Server`] serve it: the same routes, at a fraction of
 //! the memory and time per connection.
@@ -26,6 +26,8 @@ mod control;
 mod envelope;
 mod error;
 mod event;
+#[cfg(feature = "tokens")]
+mod fetch;
 mod gateway;
 mod guard;
 mod handshake;
@@ -42,6 +44,8 @@ mod nats;
 mod origin;
 mod outbox;
 mod peeked;
+#[cfg(feature = "tokens")]
+mod policy;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod probes;
@@ -61,8 +65,12 @@ pub mod subscribers;
 pub mod tail;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tokens")]
+mod tokens;
 mod upgrade;
 mod upstream;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 mod wire;
 mod worker;
 
@@ -81,11 +89,17 @@ pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
+#[cfg(feature = "tokens")]
+pub use policy::{Policy, Rule, Who};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresBroadcaster, PostgresOptions};
 pub use revocations::Revocation;
 pub use server::Server;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "tokens")]
+pub use tokens::{Claims, Grant, TokenError, Tokens};
+#[cfg(feature = "webhooks")]
+pub use webhooks::{AuthorizeWebhook, NotifyWebhook};
 
 pub use tidings_protocol as protocol;

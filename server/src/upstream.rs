@@ -11,11 +11,12 @@ use crate::{
 use ahash::RandomState;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::{
     collections::{BinaryHeap, HashMap},
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tidings_protocol::{ServerFrame, Why};
@@ -25,11 +26,26 @@ use tracing::warn;
 /// What a `msg` frame has besides channel, event and data.
 const MSG_OVERHEAD: usize = 80;
 
+/// What has become of a channel on this gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Occupancy {
+    /// Its first subscriber has come.
+    #[serde(rename = "channel.occupied")]
+    Occupied,
+    /// Its last one has gone.
+    #[serde(rename = "channel.vacated")]
+    Vacated,
+}
+
+/// Hears of each channel in order. It is called under a lock, so it must be quick.
+pub(crate) type Watch = Box<dyn Fn(&Arc<str>, Occupancy) + Send + Sync>;
+
 /// The gateway's subscriptions.
 pub(crate) struct Upstreams {
     channels: Mutex<HashMap<Arc<str>, Arc<Upstream>, RandomState>>,
     pub(crate) backlog: Arc<Backlog>,
     resume: ResumeLimits,
+    watch: Option<Watch>,
 }
 
 /// How much a client that was away may be sent at once.
@@ -43,6 +59,8 @@ struct Upstream {
     route: Arc<Route>,
     /// Changed under the lock of [`Upstreams::channels`].
     members: AtomicUsize,
+    /// Whether the watch knows of it. Changed under the same lock.
+    occupied: AtomicBool,
     subscription: OnceCell<Subscription>,
 }
 
@@ -188,8 +206,8 @@ fn encode(delivery: &Delivery) -> Bytes {
 }
 
 impl Upstreams {
-    pub(crate) fn new(resume: ResumeLimits) -> Self {
-        Self { channels: Mutex::default(), backlog: Arc::default(), resume }
+    pub(crate) fn new(resume: ResumeLimits, watch: Option<Watch>) -> Self {
+        Self { channels: Mutex::default(), backlog: Arc::default(), resume, watch }
     }
 
     /// Makes `hub` get the events of `channel` until the returned member is dropped. The first member of a
@@ -207,6 +225,7 @@ impl Upstreams {
                 Arc::new(Upstream {
                     route: Arc::new(route),
                     members: AtomicUsize::new(0),
+                    occupied: AtomicBool::new(false),
                     subscription: OnceCell::new(),
                 })
             });
@@ -225,6 +244,12 @@ impl Upstreams {
             Ok::<_, BroadcastError>(subscription)
         };
         upstream.subscription.get_or_try_init(subscribe).await?;
+        if let Some(watch) = &self.watch {
+            let _channels = self.channels.lock();
+            if !upstream.occupied.swap(true, Ordering::Relaxed) {
+                watch(&member.channel, Occupancy::Occupied);
+            }
+        }
         Ok(member)
     }
 
@@ -291,6 +316,10 @@ impl Drop for Member {
         let mut channels = self.upstreams.channels.lock();
         if self.upstream().members.fetch_sub(1, Ordering::Relaxed) == 1 {
             channels.remove(&self.channel);
+            let occupied = self.upstream().occupied.load(Ordering::Relaxed);
+            if let Some(watch) = self.upstreams.watch.as_ref().filter(|_| occupied) {
+                watch(&self.channel, Occupancy::Vacated);
+            }
         }
         self.upstream = None;
     }

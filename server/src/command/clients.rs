@@ -15,8 +15,8 @@ pub(super) struct Clients {
     #[arg(long, value_name = "ORIGIN")]
     pub(super) allow_origin: Vec<String>,
 
-    /// Channels that clients may publish to: a name, or a prefix with one trailing `*`. May be repeated; without it
-    /// clients publish nothing.
+    /// Channels that clients may publish to, if they may use them. A name, or a prefix with one trailing `*`. May be
+    /// repeated; without it clients publish only where their tokens let them.
     #[arg(long, value_name = "PATTERN")]
     pub(super) allow_client_publish: Vec<Pattern>,
 

@@ -1,5 +1,7 @@
 //! `tidings serve`.
 
+#[cfg(feature = "tokens")]
+use super::identity::{self, Identity};
 use super::{
     announcement,
     api::Api,
@@ -27,6 +29,10 @@ pub(super) struct Serve {
     #[command(flatten)]
     pub(super) clients: Clients,
 
+    #[cfg(feature = "tokens")]
+    #[command(flatten)]
+    identity: Identity,
+
     #[command(flatten)]
     pub(super) events: Events,
 
@@ -43,6 +49,8 @@ pub(super) struct Plan {
     certificate: Certificate,
     /// With none, the HTTP API is for this machine only.
     keys: Option<ApiKeys>,
+    #[cfg(feature = "tokens")]
+    identity: Option<identity::Plan>,
 }
 
 impl Serve {
@@ -55,10 +63,20 @@ impl Serve {
         let certificate = self.listener.certificate().map_err(&mut note);
         let backplane = self.events.backplane().map_err(&mut note);
         let keys = self.api.keys().map_err(|wrong| wrong.into_iter().for_each(&mut note));
+        #[cfg(feature = "tokens")]
+        let identity = self
+            .identity
+            .plan(&self.clients.allow_client_publish, &self.clients.allow_origin)
+            .map_err(|mistakes| mistakes.into_iter().map(Failure::from).for_each(&mut note))
+            .ok();
         match (certificate, backplane, keys) {
-            (Ok(certificate), Ok(backplane), Ok(keys)) if failures.is_empty() => {
-                Ok(Plan { backplane, certificate, keys })
-            }
+            (Ok(certificate), Ok(backplane), Ok(keys)) if failures.is_empty() => Ok(Plan {
+                backplane,
+                certificate,
+                keys,
+                #[cfg(feature = "tokens")]
+                identity,
+            }),
             _ => Err(failures),
         }
     }
@@ -84,8 +102,17 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let Plan { backplane, certificate, keys } = plan;
-    let gateway = options.builder(backplane.connect(options.events.histories()).await?).build()?;
+    let Plan { backplane, certificate, keys, .. } = plan;
+    let builder = options.builder(backplane.connect(options.events.histories()).await?);
+    #[cfg(feature = "tokens")]
+    let builder = match plan.identity {
+        Some(identity) => {
+            identity.prepare().await;
+            identity.apply(builder)
+        }
+        None => builder,
+    };
+    let gateway = builder.build()?;
     let address = options.listener.bind;
     let mut server =
         Server::bind(gateway.clone(), address).map_err(|source| Failure::Bind { address, source })?;

@@ -3,6 +3,8 @@
 mod calling;
 mod configuring;
 mod harness;
+#[cfg(feature = "tokens")]
+mod identity;
 mod keys;
 mod logging;
 mod packaging;

@@ -21,6 +21,10 @@ mod shutdown;
 mod slow;
 mod sse;
 mod subscribing;
+#[cfg(feature = "tokens")]
+mod tokens;
 mod transport;
 mod upgrading;
+#[cfg(feature = "webhooks")]
+mod webhook;
 mod welcome;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, protocol::CloseFrame},
+    tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
 };
 
 /// A WebSocket client.
@@ -36,6 +36,20 @@ impl Client {
         let welcome = client.next().await;
         let rest = welcome.strip_prefix(r#"{"t":"welcome","id":""#).expect("welcome first");
         rest[..26].clone_into(&mut client.id);
+        client
+    }
+
+    /// Connects with this query and these headers, and takes `welcome`.
+    pub(crate) async fn connect_as(server: &Running, query: &str, headers: &[(&'static str, &str)]) -> Self {
+        let url = format!("ws://{}/_broadcast?{query}", server.address);
+        let mut request = url.into_client_request().expect("a URL");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().expect("a header's value"));
+        }
+        let stream = TcpStream::connect(server.address).await.expect("a listening gateway");
+        let (socket, _) = client_async(request, stream).await.expect("an upgrade");
+        let mut client = Self { socket, id: String::new() };
+        assert!(client.next().await.starts_with(r#"{"t":"welcome""#));
         client
     }
 
