@@ -48,7 +48,7 @@ enum Command {
     /// It takes the same settings from the same places, listens nowhere and connects to nothing. It prints each setting
     /// with where it comes from, without secrets, and ends with 1 when something is wrong.
     #[command(after_long_help = SOURCES)]
-    Check(Check),
+    Check(Box<Check>),
     /// Print a file of settings to begin with.
     Config(Config),
     /// Publish an event over HTTP.

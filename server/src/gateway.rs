@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) hubs: Arc<Hubs>,
     #[cfg(feature = "webhooks")]
     notify: Option<Arc<NotifyWebhook>>,
+    echo: bool,
     pace: DefaultDirectRateLimiter,
     draining: AtomicBool,
     closed: AtomicBool,
@@ -61,6 +62,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn tell_hubs(&self, post: impl Fn() -> Post) {
         self.hubs.tell(post);
+    }
+
+    /// Whether clients get back what they say, and nothing else.
+    pub(crate) fn echoes(&self) -> bool {
+        cfg!(feature = "conformance") && self.echo
     }
 
     /// Whether no new clients are taken.
@@ -168,6 +174,7 @@ impl Gateway {
             resolve_token: None,
             #[cfg(feature = "webhooks")]
             notify: None,
+            echo: false,
             mistake: None,
         }
     }
@@ -297,6 +304,7 @@ pub struct Builder {
     resolve_token: Option<TokenResolver>,
     #[cfg(feature = "webhooks")]
     notify: Option<Arc<NotifyWebhook>>,
+    echo: bool,
     mistake: Option<BroadcastError>,
 }
 
@@ -396,6 +404,13 @@ impl Builder {
         None
     }
 
+    /// Sends clients back what they say, and nothing else: for a judge of the WebSocket protocol.
+    #[cfg(feature = "conformance")]
+    pub fn echo(mut self) -> Self {
+        self.echo = true;
+        self
+    }
+
     /// The gateway.
     ///
     /// # Errors
@@ -422,6 +437,7 @@ impl Builder {
             hubs: Arc::default(),
             #[cfg(feature = "webhooks")]
             notify: self.notify,
+            echo: self.echo,
             pace: RateLimiter::direct(pace(per_second)),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),

@@ -53,18 +53,19 @@ impl<'a> Handshake<'a> {
                 return None;
             }
         }
-        let mut options = connection?.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        let upgrades = options.clone().any(|option| option.eq_ignore_ascii_case(b"upgrade"))
-            && !options.any(|option| option.eq_ignore_ascii_case(b"close"));
+        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
+        let mut options = text(connection?)?.split(',').map(str::trim);
+        let upgrades = options.clone().any(|option| option.eq_ignore_ascii_case("upgrade"))
+            && !options.any(|option| option.eq_ignore_ascii_case("close"));
         if !upgrades || !upgrade?.eq_ignore_ascii_case(b"websocket") || version? != b"13" {
             return None;
         }
-        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
+        let key = key.filter(|key| is_nonce(key))?;
         let origin = match origin {
             Some(origin) => Some(text(origin)?),
             None => None,
         };
-        Some(Self { host: text(host?)?, origin, len, key: key? })
+        Some(Self { host: text(host?)?, origin, len, key })
     }
 
     /// The head of the answer that grants it.
@@ -77,6 +78,13 @@ impl<'a> Handshake<'a> {
         end.copy_from_slice(b"\r\n\r\n");
         answer
     }
+}
+
+/// Whether it is base64 of 16 bytes: 22 digits, of which the last carries two bits only.
+fn is_nonce(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    matches!(key, [digits @ .., last, b'=', b'=']
+        if digits.len() == 21 && digits.iter().all(digit) && b"AQgw".contains(last))
 }
 
 #[cfg(test)]
@@ -137,11 +145,18 @@ mod tests {
             ("HTTP/1.1", "HTTP/1.0"),
             ("keep-alive, Upgrade", "keep-alive"),
             ("keep-alive, Upgrade", "close, Upgrade"),
+            ("keep-alive, Upgrade", "\u{e9}, Upgrade"),
             ("Upgrade: websocket", "Upgrade: h2c"),
             ("Upgrade: websocket\r\n", ""),
             ("Version: 13", "Version: 8"),
             ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
             ("Host: a.example:8080\r\n", ""),
+            ("dGhlIHNhbXBsZSBub25jZQ==", ""),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "x"),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZ==="),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j*Q=="),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZTI="),
         ] {
             assert_eq!(parse(&format!("{}\r\n", PLAIN.replacen(ordinary, other, 1))), None, "{other}");
         }

@@ -28,8 +28,10 @@ mod error;
 mod event;
 #[cfg(feature = "tokens")]
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
-mod guard;
 mod handshake;
 mod history;
 mod hub;
@@ -43,6 +45,7 @@ mod names;
 mod nats;
 mod origin;
 mod outbox;
+mod patience;
 mod peeked;
 #[cfg(feature = "tokens")]
 mod policy;

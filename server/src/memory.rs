@@ -23,14 +23,18 @@ use ulid::Ulid;
 /// Channels are spread over this many locks, so that workers rarely wait for each other. A guess, not measured.
 const SHARDS: usize = 64;
 
+/// A shard remembers at most this many channels that have neither events, subscribers nor keys, and half of them for sure:
+/// anybody may name channels that nobody uses. All shards together have room for as many as there may be connections.
+const MOST_IDLE: usize = 2_048;
+
 /// How often a shard looks for streams that nobody needs any longer.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// Carries events within this process, and keeps the latest of each channel. Nothing outlives it. A clone is the same
 /// broadcaster.
 ///
-/// A channel that had neither events nor subscribers for an hour is forgotten: who comes back to it later is told that
-/// its epoch is another one.
+/// A channel that had neither events nor subscribers for an hour is forgotten, and sooner when it is not among the latest
+/// 65,000 of that kind: who comes back to it later is told that its epoch is another one.
 #[derive(Clone)]
 pub struct MemoryBroadcaster {
     inner: Arc<Inner>,
@@ -46,6 +50,8 @@ struct Inner {
 struct Shard {
     streams: HashMap<Arc<str>, Stream, RandomState>,
     sweep_at: Instant,
+    /// With so many streams some may have to be forgotten.
+    crowded: usize,
 }
 
 impl Default for MemoryBroadcaster {
@@ -66,7 +72,8 @@ impl MemoryBroadcaster {
         let hasher = RandomState::new();
         let shard = || {
             let streams = HashMap::with_hasher(hasher.clone());
-            Mutex::new(Shard { streams, sweep_at: Instant::now() + SWEEP_EVERY })
+            let sweep_at = Instant::now() + SWEEP_EVERY;
+            Mutex::new(Shard { streams, sweep_at, crowded: MOST_IDLE })
         };
         let shards = (0..SHARDS).map(|_| shard()).collect();
         Self { inner: Arc::new(Inner { histories, shards, hasher, closed: AtomicBool::new(false) }) }
@@ -80,11 +87,20 @@ impl Shard {
             .or_insert_with(|| Stream::new(channel.clone(), histories.get(channel), now))
     }
 
+    /// Forgets what nobody needs, now and then; and of what is only remembered all but the latest.
     fn sweep(&mut self, now: Instant) {
-        if now >= self.sweep_at {
-            self.sweep_at = now + SWEEP_EVERY;
-            self.streams.retain(|_, stream| stream.is_needed(now));
+        if now < self.sweep_at && self.streams.len() < self.crowded {
+            return;
         }
+        self.sweep_at = now + SWEEP_EVERY;
+        self.streams.retain(|_, stream| stream.is_needed(now));
+        let mut idle: Vec<Instant> = self.streams.values().filter_map(Stream::idle_since).collect();
+        if let Some(oldest) = idle.len().checked_sub(MOST_IDLE / 2).filter(|oldest| *oldest > 0) {
+            let (_, &mut until, _) = idle.select_nth_unstable(oldest - 1);
+            self.streams.retain(|_, stream| stream.idle_since().is_none_or(|since| since > until));
+        }
+        // Not before half as many have come again: looking through all of them takes its time.
+        self.crowded = self.streams.len() + MOST_IDLE / 2;
     }
 }
 
@@ -221,6 +237,42 @@ mod tests {
         drop(subscription);
         publish("late").await.expect("open");
         assert_eq!(*seen.lock(), [r#"a one {"n":1}"#]);
+    }
+
+    fn remembered(broadcaster: &MemoryBroadcaster) -> usize {
+        broadcaster.inner.shards.iter().map(|shard| shard.lock().streams.len()).sum()
+    }
+
+    /// The epoch of a channel that somebody looks at.
+    async fn look(broadcaster: &MemoryBroadcaster, channel: &str) -> Arc<str> {
+        let subscription = broadcaster.subscribe(channel.into(), Arc::new(|_| {})).await.expect("open");
+        subscription.position().expect("a channel with history").epoch.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_channels_are_remembered_that_have_nothing() {
+        let broadcaster = MemoryBroadcaster::default();
+        let live = broadcaster.subscribe("live".into(), Arc::new(|_| {})).await.expect("open");
+        broadcaster.publish("kept", Event::new("e", json!(1))).await.expect("open");
+        let mut recent = Vec::new();
+        for n in 0..2 * SHARDS * MOST_IDLE {
+            tokio::time::advance(Duration::from_micros(1)).await;
+            let channel = n.to_string();
+            let epoch = look(&broadcaster, &channel).await;
+            // A quarter of what is kept for sure: the channels are not spread evenly.
+            if n >= 2 * SHARDS * MOST_IDLE - SHARDS * MOST_IDLE / 8 {
+                recent.push((channel, epoch));
+            }
+        }
+        let most = SHARDS * MOST_IDLE;
+        assert!((most / 2..=most + 2).contains(&remembered(&broadcaster)), "{}", remembered(&broadcaster));
+        for (channel, epoch) in recent {
+            assert_eq!(look(&broadcaster, &channel).await, epoch, "the latest are remembered");
+        }
+        let page = broadcaster.history("kept", Range::After { offset: 0, limit: 9 }).await.expect("open");
+        assert_eq!(page.expect("a channel with history").events.len(), 1);
+        let epoch = live.position().expect("a channel with history").epoch.clone();
+        assert_eq!(look(&broadcaster, "live").await, epoch);
     }
 
     #[actix_web::test]

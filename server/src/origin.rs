@@ -22,8 +22,11 @@ pub(crate) fn check(origin: &str) -> Result<(), String> {
 }
 
 /// Whether a request with these headers comes from a page that may use the gateway: one of the same host, one on the
-/// list, or no page at all.
+/// list, or no page at all. A page has one origin: a request that names two is of none.
 pub(crate) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    if headers.get_all(ORIGIN).count() > 1 {
+        return false;
+    }
     let Some(origin) = headers.get(ORIGIN) else { return true };
     origin.to_str().is_ok_and(|origin| is_page_allowed(origin, host(headers), allowed))
 }
@@ -62,6 +65,9 @@ fn same_host(host: Option<&str>, origin: &str) -> bool {
 /// Whether a request with these headers comes from no page, or from one that was loaded from this very machine. A
 /// page of another host is not of this machine even when the name of that host has been made to mean it.
 pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    if headers.get_all(ORIGIN).count() > 1 {
+        return false;
+    }
     let Some(origin) = headers.get(ORIGIN) else { return true };
     origin.to_str().is_ok_and(|origin| same_host(host(headers), origin) && is_loopback(origin))
 }
@@ -118,6 +124,16 @@ mod tests {
         headers.insert(HOST, HeaderValue::from_static("example.com:443"));
         headers.insert(ORIGIN, HeaderValue::from_static("https://example.com"));
         assert!(is_allowed(&headers, &[]));
+    }
+
+    #[test]
+    fn two_origins_are_none() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("localhost:8080"));
+        headers.append(ORIGIN, HeaderValue::from_static("http://localhost:8080"));
+        assert!(is_allowed(&headers, &[]) && is_of_this_machine(&headers));
+        headers.append(ORIGIN, HeaderValue::from_static("http://localhost:8080"));
+        assert!(!is_allowed(&headers, &["*".to_owned()]) && !is_of_this_machine(&headers));
     }
 
     #[test]

@@ -12,6 +12,10 @@ const MAX_SLICES: usize = 64;
 /// An empty queue keeps room for at most this many chunks.
 const KEEP: usize = 16;
 
+/// A client's own answers are joined to chunks of up to this many bytes. Alone they would take far more memory than they
+/// count for: an empty pong is two bytes, and a chunk takes some fifty.
+const JOINED: usize = 4 * 1024;
+
 /// Chunks of whole WebSocket frames, shared with other connections, of which the first may be partly written.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -33,6 +37,26 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, chunk: Bytes) {
         self.bytes += chunk.len();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Queues bytes that no other connection shares.
+    pub(crate) fn push_own(&mut self, bytes: &[u8]) {
+        // Whatever was not begun can still be dropped, so nothing is joined to what was.
+        let free = self.chunks.len() > usize::from(self.begun);
+        let last = self.chunks.pop_back_if(|last| free && last.len() + bytes.len() <= JOINED);
+        let chunk = match last.map(Bytes::try_into_mut) {
+            Some(Ok(mut joined)) => {
+                joined.extend_from_slice(bytes);
+                joined.freeze()
+            }
+            Some(Err(shared)) => {
+                self.chunks.push_back(shared);
+                Bytes::copy_from_slice(bytes)
+            }
+            None => Bytes::copy_from_slice(bytes),
+        };
+        self.bytes += bytes.len();
         self.chunks.push_back(chunk);
     }
 
@@ -154,6 +178,36 @@ mod tests {
         });
         assert_eq!((n, result.map_err(|e| e.kind()), outbox.bytes()), (4, Err(io::ErrorKind::WouldBlock), 2));
         assert_eq!(outbox.take().as_deref(), Some(&b"ef"[..]));
+    }
+
+    #[test]
+    fn small_answers_take_few_chunks() {
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        for n in 0..10_000_u16 {
+            outbox.push_own(&n.to_be_bytes());
+            expected.extend_from_slice(&n.to_be_bytes());
+        }
+        assert_eq!((outbox.chunks.len(), outbox.bytes()), (20_000_usize.div_ceil(JOINED), 20_000));
+        let shared = Bytes::from_static(b"an event");
+        outbox.push(shared.clone());
+        outbox.push_own(b"ab");
+        outbox.push_own(b"cd");
+        outbox.push_own(&[b'x'; JOINED]);
+        expected.extend_from_slice(b"an eventabcd");
+        expected.extend_from_slice(&[b'x'; JOINED]);
+        assert_eq!(outbox.take().as_deref(), Some(&expected[..]));
+        assert_eq!(shared, "an event");
+    }
+
+    #[test]
+    fn nothing_is_joined_to_what_was_begun() {
+        let mut outbox = Outbox::default();
+        outbox.push_rest(Bytes::copy_from_slice(b"bc"));
+        outbox.push_own(b"d");
+        outbox.push_own(b"e");
+        outbox.drop_unsent();
+        assert_eq!((outbox.bytes(), outbox.take().as_deref()), (2, Some(&b"bc"[..])));
     }
 
     #[test]

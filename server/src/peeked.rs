@@ -1,8 +1,9 @@
-//! A TCP stream of which something was read already.
+//! A TCP stream of which something was read already, and which is not waited for without end.
 
+use crate::patience::Patience;
 use bytes::Bytes;
 use std::{
-    io::{self, IoSlice},
+    io::{self, ErrorKind, IoSlice},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,6 +17,13 @@ use tokio::{
 pub(crate) struct Peeked {
     pub(crate) read: Bytes,
     pub(crate) stream: TcpStream,
+    pub(crate) patience: Patience,
+}
+
+impl Peeked {
+    pub(crate) fn new(read: Bytes, stream: TcpStream) -> Self {
+        Self { read, stream, patience: Patience::default() }
+    }
 }
 
 impl AsyncRead for Peeked {
@@ -25,7 +33,11 @@ impl AsyncRead for Peeked {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+            if read.is_pending() && self.patience.poll(cx).is_ready() {
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+            return read;
         }
         let taken = self.read.len().min(buffer.remaining());
         buffer.put_slice(&self.read.split_to(taken));

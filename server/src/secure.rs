@@ -2,6 +2,7 @@
 //! encrypted one connection at a time, so the hub cannot have the socket.
 
 use crate::{
+    patience::Patience,
     tls::Tls,
     worker::{Place, Reception},
 };
@@ -10,7 +11,7 @@ use actix_service::Service;
 use std::{
     convert::Infallible,
     future::poll_fn,
-    io::{self, IoSlice},
+    io::{self, ErrorKind, IoSlice},
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
@@ -35,6 +36,7 @@ pub(crate) type Encrypted = (Secured, Protocol, Option<SocketAddr>);
 pub(crate) struct Secured {
     stream: TlsStream<TcpStream>,
     place: Rc<Place>,
+    pub(crate) patience: Patience,
 }
 
 impl Secured {
@@ -70,7 +72,7 @@ where
             let _working = working;
             // Strangers fail here all day: that is no news.
             let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
-            let secured = Secured { stream, place: Rc::new(place) };
+            let secured = Secured { stream, place: Rc::new(place), patience: Patience::default() };
             // It logs its errors itself.
             if poll_fn(|cx| http.poll_ready(cx)).await.is_ok() {
                 let _ = http.call((secured, Protocol::Http1, Some(peer))).await;
@@ -91,7 +93,11 @@ impl AsyncRead for Secured {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_pending() && self.patience.poll(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     Gateway,
+    patience::{Answered, Answering},
     peeked::Peeked,
     upgrade::{self, Entrance, Handoff, OwnSocket},
     worker::{MAX_REQUESTS, PlainReception, Reception, Workers},
@@ -18,7 +19,7 @@ use actix_http::{
     body::{self, BodySize, MessageBody},
     h1,
 };
-use actix_service::{Service, ServiceFactory, ServiceFactoryExt, fn_factory, map_config};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_factory, map_config};
 use actix_web::{
     App, HttpMessage,
     dev::{AppConfig, ServiceResponse},
@@ -190,6 +191,7 @@ where
         .client_request_timeout(REQUEST_TIMEOUT)
         // So that it is noticed at once when the reader of an event stream goes.
         .h1_allow_half_closed(false)
+        .on_connect_ext(|stream: &Peeked, data| drop(data.insert(stream.patience.answering())))
         .upgrade(upgrade)
         .finish(app(entrance.clone(), configure).map_err(|error: actix_web::Error| error.error_response()));
     let service = http.new_service(()).await.map_err(|()| not_set_up())?;
@@ -206,7 +208,10 @@ where
     let http = HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
         .h1_allow_half_closed(false)
-        .on_connect_ext(|secured: &Secured, data| drop(data.insert(secured.place())))
+        .on_connect_ext(|secured: &Secured, data| {
+            data.insert(secured.place());
+            data.insert(secured.patience.answering());
+        })
         .finish(app.map_err(|error: actix_web::Error| error.error_response()));
     let service = http.new_service(()).await.map_err(|()| not_set_up())?;
     Ok(SecureReception::new(&tls, service))
@@ -216,25 +221,33 @@ fn not_set_up() -> io::Error {
     io::Error::other("the application could not be set up")
 }
 
-/// An `App` with the gateway's routes and those of `configure`.
+/// An `App` with the gateway's routes and those of `configure`. Its connections know what they are answering.
 fn app<C>(
     entrance: Entrance,
     configure: C,
 ) -> impl ServiceFactory<
     Request,
     Config = (),
-    Response = ServiceResponse,
+    Response = ServiceResponse<Answered>,
     Error = actix_web::Error,
     InitError = (),
-    Service: Service<Request, Response = ServiceResponse, Error = actix_web::Error, Future: 'static>
-                 + 'static,
+    Service: Service<
+        Request,
+        Response = ServiceResponse<Answered>,
+        Error = actix_web::Error,
+        Future: 'static,
+    > + 'static,
     Future: 'static,
 >
 where
     C: Fn(&mut ServiceConfig) + 'static,
 {
     let app = App::new().configure(|config| entrance.route(config)).configure(configure);
-    map_config(app, |()| AppConfig::default())
+    apply_fn_factory(map_config(app, |()| AppConfig::default()), |request: Request, app| {
+        let answer = request.conn_data::<Answering>().map(Answering::begin);
+        let answered = app.call(request);
+        async move { Ok(answered.await?.map_body(|_, body| Answered::new(body, answer))) }
+    })
 }
 
 /// Takes every request that wants to upgrade, and asks the application about it.
@@ -283,7 +296,7 @@ fn hand_over(
     let mut parts = framed.into_parts();
     let head = actix_http::Response::from(response.drop_body());
     parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
-    let Peeked { read, stream } = parts.io;
+    let Peeked { read, stream, .. } = parts.io;
     parts.read_buf.extend_from_slice(&read);
     upgrade::open(&hub, stream, &parts.write_buf, &parts.read_buf, identify);
     Ok(())

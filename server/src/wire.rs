@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tidings_protocol::CloseCode;
 
 pub(crate) const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 pub(crate) const PONG: u8 = 0x8a;
 
@@ -31,6 +32,13 @@ pub(crate) fn put_text(out: &mut BytesMut, text: &[u8]) {
     out.reserve(MAX_HEADER + text.len());
     put_header(out, TEXT, text.len());
     out.put_slice(text);
+}
+
+/// Appends a binary frame.
+pub(crate) fn put_binary(out: &mut BytesMut, data: &[u8]) {
+    out.reserve(MAX_HEADER + data.len());
+    put_header(out, BINARY, data.len());
+    out.put_slice(data);
 }
 
 /// Appends the answer to a ping.

@@ -273,7 +273,7 @@ where
         // A panic is one of the application's, and concerns this connection alone.
         let entered = catch_unwind(AssertUnwindSafe(|| self.entrance.enter(stream, read)));
         let Ok(Some(stream)) = entered else { return };
-        let request = (Peeked { read: Bytes::copy_from_slice(read), stream }, Protocol::Http1, Some(peer));
+        let request = (Peeked::new(Bytes::copy_from_slice(read), stream), Protocol::Http1, Some(peer));
         let http = self.http.clone();
         actix_rt::spawn(async move {
             // It logs its errors itself.

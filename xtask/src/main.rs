@@ -3,14 +3,18 @@
 //! - `pack` builds the npm package,
 //! - `demo` runs the gateway with the demo page,
 //! - `test` sets up what is missing and runs every test,
-//! - `bench` measures the server beside its peers and writes `docs/benchmarks.md`.
+//! - `bench` measures the server beside its peers and writes `docs/benchmarks.md`,
+//! - `soak` has many clients come and go for minutes, and checks what they get,
+//! - `conformance` has Autobahn's cases judge how the gateway speaks WebSocket.
 
 mod ascii;
 mod bench;
+mod conformance;
 mod demo;
 mod names;
 mod pack;
 mod setup;
+mod soak;
 mod stamp;
 mod step;
 mod test;
@@ -39,6 +43,11 @@ enum Command {
     Test(test::Options),
     /// Measure the server beside its peers; writes docs/benchmarks.md
     Bench(bench::Options),
+    /// Have Autobahn's cases judge how the gateway speaks WebSocket
+    Conformance,
+    /// Have many clients come and go at a gateway for minutes; exits non-zero when an event is missing or repeated, or
+    /// memory grows
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +57,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Conformance => conformance::run(&workspace),
+        Command::Soak(options) => soak::run(&workspace, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

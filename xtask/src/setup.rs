@@ -109,6 +109,34 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     );
 }
 
+/// A virtual environment for Python in `folder` with exactly these packages of PyPI; the folder of its programs.
+pub(crate) fn python(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let stamp = Stamp::new(folder.join(".stamp"), &Inputs::default().text(&packages.join(" ")));
+    if stamp.is_current() {
+        return Ok(programs);
+    }
+    step(&format!("installing {} (pip)", packages.join(", ")), || {
+        if folder.is_dir() {
+            std::fs::remove_dir_all(folder)?;
+        }
+        let python = if cfg!(windows) { "python" } else { "python3" };
+        if read(Command::new(python).args(["-c", "import ensurepip, venv"])).is_none() && may_install() {
+            install(&["python3-venv"])?;
+        }
+        quiet(Command::new(python).args(["-m", "venv"]).arg(folder)).context(
+            "Python 3 with venv is missing: install it (on Debian: sudo apt-get install python3-venv)",
+        )?;
+        quiet(
+            Command::new(programs.join("python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(packages),
+        )?;
+        stamp.write()
+    })?;
+    Ok(programs)
+}
+
 /// What the backplanes' tests run: a program or a file of each, and Debian's package that has it.
 const BACKPLANES: [(&str, &str); 5] = [
     ("redis-server", "redis-server"),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::{
-    demo, pack, setup,
+    conformance, demo, pack, setup,
     step::{show, step},
     workspace::Workspace,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Options {
 enum Suite {
     /// cargo test --workspace
     Rust,
+    /// Autobahn's cases against the gateway
+    Conformance,
     /// The npm package in fresh projects: bundlers, servers, types
     Package,
     /// The HTTP API: fuzzed by its own description, and the examples of its document
@@ -34,6 +36,7 @@ impl Suite {
     fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust tests (cargo test --workspace)",
+            Self::Conformance => "WebSocket conformance (cargo xtask conformance)",
             Self::Package => "package tests (tests/package)",
             Self::Http => "tests of the HTTP API (tests/http)",
             Self::E2e => "end-to-end tests (tests/e2e)",
@@ -64,6 +67,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             (Suite::Package, Some(browser), _) => browser.run(workspace, "package"),
             (Suite::E2e, Some(browser), _) => browser.run(workspace, "e2e"),
             (Suite::Http, _, Some(http)) => http.run(workspace),
+            (Suite::Conformance, ..) => conformance::run(workspace),
             _ => show(workspace.cargo().args(["test", "--workspace"])),
         });
         summary.push(match outcome {

@@ -69,7 +69,7 @@ struct Fragments {
 #[derive(Debug)]
 pub(crate) enum Received {
     Text(Bytes),
-    Binary,
+    Binary(Bytes),
     Ping(Bytes),
     Pong,
     Close(Option<u16>),
@@ -95,7 +95,7 @@ impl Connection {
     pub(crate) fn assemble(&mut self, frame: Frame, limit: usize) -> Result<Option<Received>, CloseCode> {
         let part = match frame {
             Frame::Text(text) => return Ok(Some(Received::Text(text))),
-            Frame::Binary(_) => return Ok(Some(Received::Binary)),
+            Frame::Binary(bytes) => return Ok(Some(Received::Binary(bytes))),
             Frame::Ping(payload) => return Ok(Some(Received::Ping(payload))),
             Frame::Pong(_) => return Ok(Some(Received::Pong)),
             Frame::Close(reason) => return Ok(Some(Received::Close(reason.map(|r| r.code.into())))),
@@ -118,7 +118,7 @@ impl Connection {
         }
         Ok(self.fragments.take().map(|whole| match *whole {
             Fragments { text: true, bytes } => Received::Text(bytes.freeze()),
-            Fragments { text: false, .. } => Received::Binary,
+            Fragments { text: false, bytes } => Received::Binary(bytes.freeze()),
         }))
     }
 
@@ -163,7 +163,12 @@ impl Connection {
             }
         }
         match written {
-            0 => self.queue(Bytes::copy_from_slice(bytes), limit, now),
+            0 => {
+                self.make_room(bytes.len(), limit, now)?;
+                self.outbox.push_own(bytes);
+                self.wake();
+                Ok(())
+            }
             n if n < bytes.len() => {
                 self.keep_rest(Bytes::copy_from_slice(&bytes[n..]), now);
                 Ok(())
@@ -187,20 +192,30 @@ impl Connection {
     }
 
     fn queue(&mut self, chunk: Bytes, limit: usize, now: u64) -> Result<(), Fault> {
+        self.make_room(chunk.len(), limit, now)?;
+        self.outbox.push(chunk);
+        self.wake();
+        Ok(())
+    }
+
+    /// Sees to it that so many bytes more may wait.
+    fn make_room(&mut self, len: usize, limit: usize, now: u64) -> Result<(), Fault> {
         if self.outbox.is_empty() {
             self.moved_at = now;
-        } else if self.outbox.bytes() + chunk.len() > limit {
+        } else if self.outbox.bytes() + len > limit {
             // A socket may have room that nobody has asked it for yet.
             self.flush(now)?;
-            if self.outbox.bytes() + chunk.len() > limit {
+            if self.outbox.bytes() + len > limit {
                 return Err(Fault::Full);
             }
         }
-        self.outbox.push(chunk);
+        Ok(())
+    }
+
+    fn wake(&mut self) {
         if let Transport::Body(waker) = &mut self.transport {
             waker.take().into_iter().for_each(Waker::wake);
         }
-        Ok(())
     }
 
     /// Writes what waits, as far as the socket takes it.

@@ -37,6 +37,9 @@ impl State {
         let token = Token { slot: self.connections.vacant_slot(), generation: self.generation };
         let transport = transport(token, &self.mailbox);
         let mut session = Session::open(Ulid::generate(), self.shared.config.clone(), now, &mut self.effects);
+        if self.shared.echoes() {
+            self.effects.clear();
+        }
         match identify {
             Some(answer) => self.jobs.push_back(Job::Identify { token, answer }),
             None => session.identified(None, None, &mut self.effects),

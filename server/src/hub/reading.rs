@@ -91,6 +91,7 @@ impl State {
         }
         match message {
             Received::Text(text) => match std::str::from_utf8(&text) {
+                Ok(text) if self.shared.echoes() => wire::put_text(&mut self.reply, text.as_bytes()),
                 Ok(text) => connection.session.text(text, now, &mut self.effects),
                 Err(_) => return self.close(slot, CloseCode::InvalidText, now),
             },
@@ -99,7 +100,8 @@ impl State {
                 wire::put_pong(&mut self.reply, &payload);
             }
             Received::Pong => connection.session.heard(now),
-            Received::Binary => {
+            Received::Binary(data) if self.shared.echoes() => wire::put_binary(&mut self.reply, &data),
+            Received::Binary(_) => {
                 connection.session.heard(now);
                 self.effects.push_back(Effect::Dropped);
             }

@@ -42,6 +42,11 @@ impl Keys {
         self.order.is_empty()
     }
 
+    /// Whether there were none when it was last asked.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.order.is_empty()
+    }
+
     fn expire(&mut self, now: Instant) {
         while self.order.front().is_some_and(|(at, _)| now.duration_since(*at) >= AGE) {
             self.drop_oldest();

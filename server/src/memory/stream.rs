@@ -152,6 +152,12 @@ impl Stream {
         }
     }
 
+    /// Since when it is remembered for its position alone, as it was last found.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let idle = self.sinks.is_empty() && self.events.is_empty() && self.keys.is_forgotten();
+        idle.then_some(self.used_at)
+    }
+
     /// Whether forgetting the stream would be noticed.
     pub(super) fn is_needed(&mut self, now: Instant) -> bool {
         self.trim(now);

@@ -2,6 +2,7 @@
 
 mod acknowledging;
 mod api;
+mod attacks;
 mod authorization;
 mod breach;
 mod delivery;

@@ -1,4 +1,4 @@
-//! The load of `cargo xtask bench`: one thread and one epoll loop with many subscribers and one publisher.
+//! The load of `cargo xtask bench` and `soak`: one thread and one epoll loop with many subscribers and one publisher.
 //!
 //! It tells deliveries per second, the server's CPU time per delivery, latency, memory per connection, and what
 //! was missing or came twice, as one JSON object of numbers. CPU time is the server's own, so it means something
@@ -11,6 +11,7 @@ mod floor;
 mod frame;
 mod process;
 mod reader;
+mod soak;
 mod swarm;
 mod tally;
 
@@ -35,6 +36,8 @@ enum Command {
     FanOut(FanOut),
     /// Connect, subscribe and be silent; tell memory and CPU time per connection
     Connect(Target),
+    /// Have many clients come and go, each of which checks what it gets; tell memory, and fail when anything is wrong
+    Soak(soak::Options),
     /// Be the server to compare with: one write(2) per delivery, no more
     Floor {
         /// Where to listen
@@ -97,6 +100,7 @@ type Report = BTreeMap<&'static str, f64>;
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
+        Ok(report) if report.is_empty() => ExitCode::SUCCESS,
         Ok(report) => {
             println!("{}", serde_json::json!(report));
             ExitCode::SUCCESS
@@ -114,6 +118,7 @@ fn run(command: Command) -> Result<Report> {
     match command {
         Command::FanOut(options) => fan_out(&options),
         Command::Connect(target) => connect(&target, false).map(|(_, report)| report),
+        Command::Soak(options) => soak::run(&options).map(|()| Report::new()),
         Command::Floor { address } => {
             ensure!(address.ip().is_loopback(), "only loopback: {address} is not");
             floor::serve(address)

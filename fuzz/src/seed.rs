@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{fs, io, path::Path};
 
 fn main() -> io::Result<()> {
-    let golden: Value = serde_json::from_str(include_str!("../../golden.json"))?;
+    let golden: Value = serde_json::from_str(include_str!("../../protocol/golden.json"))?;
     for target in ["client_frame", "server_frame"] {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         fs::create_dir_all(&corpus)?;

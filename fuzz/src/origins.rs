@@ -1,0 +1,5 @@
+//! Origins of pages.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidings_server::fuzz::origins(bytes));
