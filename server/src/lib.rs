@@ -32,6 +32,7 @@ mod fetch;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
+mod guard;
 mod handshake;
 mod history;
 mod hub;

@@ -1,23 +1,13 @@
 //! From an HTTP request to a connection of the worker's hub.
 
 use crate::{
-    Gateway,
-    connections::Transport,
-    gateway::Shared,
-    handshake::Handshake,
-    hub::Hub,
-    job::Identify,
-    mailbox::Token,
-    origin,
-    problem::problem,
-    socket::{Socket, decode},
-    sse,
-    worker::leave_place,
+    Gateway, connections::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
+    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse, worker::leave_place,
 };
-use actix_http::ws::{self, Codec};
+use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     dev,
     http::{
@@ -29,17 +19,22 @@ use actix_web::{
     },
     web::{self, Payload, ServiceConfig},
 };
+use actix_ws::{Message, MessageStream};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use std::{
     cell::OnceCell,
     convert::Infallible,
-    pin::Pin,
+    future::pending,
+    pin::{Pin, pin},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Notify};
 
 /// In a request's extensions: whoever dispatches it can hand the socket itself over.
 pub(crate) struct OwnSocket;
@@ -130,27 +125,56 @@ async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_
     }
     leave_place(&request);
     let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
-    let reading = actix_rt::spawn(read(hub.clone(), token, payload.into_inner()));
-    Ok(handshake.message_body(BoxBody::new(OutboxBody { hub, token, reading }))?.into())
+    let limit = hub.shared.config.limits.frame_bytes;
+    let too_large = Rc::new(Notify::new());
+    let guard = Box::pin(Guard::new(payload.into_inner(), limit, too_large.clone()));
+    let payload = Payload::from_request(&request, &mut dev::Payload::Stream { payload: guard }).await?;
+    let (response, session, stream) = actix_ws::handle(&request, payload)?;
+    let reading = actix_rt::spawn(read(hub.clone(), token, stream.max_frame_size(limit), too_large));
+    Ok(response.map_body(|_, original| {
+        BoxBody::new(OutboxBody { hub, token, reading, _session: session, _original: original })
+    }))
 }
 
-/// Hands the hub what the client sends. Behind a breach of the protocol that is what an own socket would hear as well: no
-/// more than whether the close is answered.
-async fn read(hub: Rc<Hub>, token: Token, mut payload: dev::Payload) {
-    let limit = hub.shared.config.limits.frame_bytes;
-    let mut codec = Codec::new().max_size(limit);
-    let mut buffer = BytesMut::new();
-    while let Some(Ok(chunk)) = payload.next().await {
-        buffer.extend_from_slice(&chunk);
-        while let Some(frame) = decode(&mut codec, &mut buffer, limit).transpose() {
-            if frame.is_err() {
-                buffer.clear();
+/// Hands the hub what the client sends, up to the first breach of the protocol. From then on the stream is only kept
+/// alive, until the hub has closed the connection.
+async fn read(hub: Rc<Hub>, token: Token, mut stream: MessageStream, too_large: Rc<Notify>) {
+    loop {
+        let next = {
+            let (message, overflow) = (pin!(stream.recv()), pin!(too_large.notified()));
+            match select(message, overflow).await {
+                Either::Left((message, _)) => message,
+                Either::Right(_) => Some(Err(ProtocolError::Overflow)),
             }
-            hub.receive(token, frame);
-            hub.shared.upstreams.backlog.room().await;
+        };
+        match next {
+            Some(Ok(message)) => hub.receive(token, Ok(frame(message))),
+            Some(Err(breach)) => {
+                // The stream reports a breach before what came in front of it.
+                while let Some(Some(Ok(message))) = stream.recv().now_or_never() {
+                    hub.receive(token, Ok(frame(message)));
+                }
+                let overflow = matches!(breach, ProtocolError::Overflow);
+                hub.receive(token, Err(breach));
+                while overflow && stream.recv().await.is_some() {}
+                return pending().await;
+            }
+            None => return hub.gone(token),
         }
+        hub.shared.upstreams.backlog.room().await;
     }
-    hub.gone(token);
+}
+
+fn frame(message: Message) -> Frame {
+    match message {
+        Message::Text(text) => Frame::Text(text.into_bytes()),
+        Message::Binary(bytes) => Frame::Binary(bytes),
+        Message::Continuation(item) => Frame::Continuation(item),
+        Message::Ping(payload) => Frame::Ping(payload),
+        Message::Pong(payload) => Frame::Pong(payload),
+        Message::Close(reason) => Frame::Close(reason),
+        Message::Nop => Frame::Pong(Bytes::new()),
+    }
 }
 
 fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
@@ -221,6 +245,9 @@ struct OutboxBody {
     hub: Rc<Hub>,
     token: Token,
     reading: JoinHandle<()>,
+    /// actix-ws would end the connection without them.
+    _session: actix_ws::Session,
+    _original: BoxBody,
 }
 
 impl Drop for OutboxBody {
