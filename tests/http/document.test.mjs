@@ -92,13 +92,13 @@ test('each call of curl is answered as the document says', async (t) => {
 
 test('the key file of the document opens the gateway', async (t) => {
   const folder = temporaryFolder('keys')
-  const commands = blocks.find(({ language, code }) => language === 'sh' && code.includes('--api-key-file'))
+  const commands = blocks.find(({ language, code }) => language === 'sh' && code.includes('--api-keys-file'))
   const [make, serve] = commands.code.trim().split('\n')
   await run('sh', ['-c', make], { cwd: folder })
   const secret = readFileSync(join(folder, 'api-keys'), 'utf8').trim().replace(/^shop=/, '')
   assert.match(secret, /^[0-9a-f]{64}$/)
-  assert.match(serve, /^tidings serve .*--api-key-file api-keys$/)
-  const server = await startServer(t, ['--api-key-file', join(folder, 'api-keys')])
+  assert.match(serve, /^tidings serve .*--api-keys-file api-keys$/)
+  const server = await startServer(t, ['--api-keys-file', join(folder, 'api-keys')])
   const statuses = []
   for (const sent of [secret, SECRET]) {
     const response = await fetch(`${server.origin}/api/channels`, { headers: { authorization: `Bearer ${sent}` } })

@@ -31,8 +31,10 @@ fn warnings(options: &Serve, ip: IpAddr) -> Vec<&'static str> {
         );
     }
     if public {
-        warnings
-            .push("whoever reaches this address may subscribe to every channel but private-* and presence-*");
+        warnings.push(
+            "whoever reaches this address may subscribe to every channel but private-* and presence-*, unless rules \
+             say otherwise",
+        );
     }
     if options.clients.allow_origin.iter().any(|origin| origin == "*") {
         warnings.push("pages of every origin may connect: --allow-origin is *");

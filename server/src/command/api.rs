@@ -18,7 +18,7 @@ pub(super) struct Api {
     /// A file of such keys. One NAME=SECRET a line; empty lines and those that begin with # are skipped. Other users of
     /// this machine can read what a command is started with, but not such a file.
     #[arg(long, value_name = "FILE")]
-    api_key_file: Option<PathBuf>,
+    api_keys_file: Option<PathBuf>,
 
     /// The largest body of a request to the HTTP API, in bytes. Above it HTTP 413.
     #[arg(
@@ -53,10 +53,10 @@ impl Api {
     fn given(&self) -> Result<Vec<(String, String)>, Failure> {
         let flag = |(number, key): (usize, &String)| (format!("--api-key number {number}"), key.clone());
         let mut given: Vec<_> = (1..).zip(&self.api_key).map(flag).collect();
-        let Some(path) = &self.api_key_file else { return Ok(given) };
-        let place = format!("--api-key-file {}", path.display());
+        let Some(path) = &self.api_keys_file else { return Ok(given) };
+        let place = format!("--api-keys-file {}", path.display());
         let text = fs::read_to_string(path).map_err(|source| Failure::File {
-            flag: "--api-key-file",
+            flag: "--api-keys-file",
             path: path.clone(),
             source,
         })?;

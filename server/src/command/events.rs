@@ -1,7 +1,7 @@
 //! What carries events between gateways, and how long they are kept.
 
 use super::failure::Failure;
-use clap::{Args, value_parser};
+use clap::Args;
 use std::{fs, path::PathBuf, time::Duration};
 use tidings_server::{Backplane, Histories, History, protocol::Pattern};
 
@@ -22,7 +22,7 @@ pub(super) struct Events {
 
     /// How often, in milliseconds, to look for events that a plain SQL `INSERT` has published.
     #[cfg(feature = "postgres")]
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = value_parser!(u64).range(1..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     postgres_poll_ms: u64,
 
     /// Only read the table, which is an application's own. It has the columns `id`, `channel`, `event_name`, `event_id` and

@@ -5,6 +5,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{fs, io, path::PathBuf, time::Duration};
+use tidings_server::ApiKey;
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("auth").args(["api_key", "api_key_file"])))]
@@ -23,11 +24,12 @@ pub(super) struct Publish {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
 
-    /// An API key of the gateway.
+    /// An API key of the gateway: SECRET or NAME=SECRET.
     #[arg(long, value_name = "SECRET")]
     api_key: Option<String>,
 
-    /// A file with the API key in it: other users of this machine see what a command is started with.
+    /// A file with the API key in it, as `tidings serve --api-keys-file` takes it: the first one counts. Other users of this
+    /// machine see what a command is started with, but not such a file.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
 
@@ -65,12 +67,41 @@ pub(super) fn run(options: &Publish) -> Result<(), CallError> {
         Some(path) => {
             let name = format!("--api-key-file {}", path.display());
             let text = fs::read_to_string(path).map_err(|source| CallError::Read { name, source })?;
-            Some(text.trim().to_owned())
+            Some(text)
         }
         None => options.api_key.clone(),
     };
+    let api_key = api_key.as_deref().map(secret);
     let timeout = Duration::from_millis(options.timeout_ms);
     let caller = Caller::new(&options.url, timeout, Trust::Authorities)?;
-    println!("{}", caller.post("/api/publish", api_key.as_deref(), &body)?.trim_end());
+    println!("{}", caller.post("/api/publish", api_key, &body)?.trim_end());
     Ok(())
+}
+
+/// The secret of the first key in a text, which may have a name or not.
+fn secret(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim);
+    let key = lines.find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+    match key.split_once('=') {
+        Some((_, secret)) if key.parse::<ApiKey>().is_ok() => secret,
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_its_name_or_without() {
+        for (text, expected) in [
+            ("0123456789abcdef", "0123456789abcdef"),
+            ("shop=0123456789abcdef", "0123456789abcdef"),
+            ("# of the shop\n\n shop=0123456789abcdef \nother=aaaaaaaaaaaaaaaa\n", "0123456789abcdef"),
+            ("MDEyMzQ1Njc4OWFiY2RlZg==", "MDEyMzQ1Njc4OWFiY2RlZg=="),
+            ("", ""),
+        ] {
+            assert_eq!(secret(text), expected);
+        }
+    }
 }

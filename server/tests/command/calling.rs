@@ -85,6 +85,17 @@ fn a_key_is_sent_and_not_told() {
 }
 
 #[test]
+fn a_gateway_with_keys_takes_its_own_file() {
+    let folder = Folder::new("own-key-file");
+    let file = folder.file("keys", "# of the shop\nshop=0123456789abcdef0123\n");
+    let serve = Serve::start(&["--api-key-file", &file]);
+    let url = url(&serve);
+    let published = run(&["publish", "a", "e", "--url", &url, "--api-key-file", &file]);
+    assert!(published.status.success(), "{published:?}");
+    assert_fails(&["publish", "a", "e", "--url", &url], &["answered 401"]);
+}
+
+#[test]
 fn health_is_readiness() {
     let serve = Serve::start(&[]);
     let healthy = run(&["health", "--url", &url(&serve)]);

@@ -117,7 +117,7 @@ fn an_url_from_a_file() {
 }
 
 /// The file is made with every feature on.
-#[cfg(all(feature = "postgres", feature = "tls"))]
+#[cfg(all(feature = "postgres", feature = "tls", feature = "tokens", feature = "webhooks"))]
 #[test]
 fn the_example_is_the_one_that_is_printed() {
     let printed = run(&["config", "--example"]);

@@ -11,7 +11,7 @@ fn backends_with_a_key_publish_from_everywhere() {
         .expect("a file");
     let file = file.to_str().expect("text");
     let mut serve = Serve::start(&[
-        "--api-key-file",
+        "--api-keys-file",
         file,
         "--api-key",
         "old=00112233445566778899",
@@ -55,9 +55,9 @@ fn what_is_wrong_with_a_key_is_named_and_the_key_is_not_shown() {
             &["--api-key", "a=0123456789abcdef", "--api-key", "a=hunter2hunter2hunter2"],
             &["two API keys", "\"a\""],
         ),
-        (&["--api-key-file", &none], &["--api-key-file", &none, "no key"]),
-        (&["--api-key-file", &short], &[&short, "line 3", "\"till\"", "16 to 256"]),
-        (&["--api-key-file", missing], &["--api-key-file", missing]),
+        (&["--api-keys-file", &none], &["--api-keys-file", &none, "no key"]),
+        (&["--api-keys-file", &short], &[&short, "line 3", "\"till\"", "16 to 256"]),
+        (&["--api-keys-file", missing], &["--api-keys-file", missing]),
         (&["--api-body-bytes", "1023"], &["--api-body-bytes", "1023", "1024"]),
         (&["--api-body-bytes", "67108865"], &["--api-body-bytes", "67108864"]),
     ] {

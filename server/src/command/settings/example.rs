@@ -89,10 +89,10 @@ mod tests {
 
     /// The file without the signs that make comments of settings.
     fn uncommented() -> String {
-        let is_setting =
-            |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
         let text = example();
-        let settings: Vec<_> = text.lines().filter(is_setting).map(|line| &line[1..]).collect();
+        let lines = text.lines().filter_map(|line| line.strip_prefix('#'));
+        let settings: Vec<_> =
+            lines.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase())).collect();
         settings.join("\n")
     }
 

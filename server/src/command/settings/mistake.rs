@@ -29,10 +29,7 @@ pub(in crate::command) enum Mistake {
     Syntax { place: Place, message: String },
     #[error("{place}: no setting {key:?}{}", meant(.nearest.as_deref()))]
     UnknownKey { place: Place, key: String, nearest: Option<String> },
-    #[error(
-        "{name}: no setting of this name{}; variables that begin with TIDINGS_ are settings",
-        meant(.nearest.as_deref())
-    )]
+    #[error("{name}: no setting of this name{}", meant(.nearest.as_deref()))]
     UnknownVariable { name: String, nearest: Option<String> },
     #[error("{name}: its value is no text")]
     NoText { name: String },
