@@ -53,14 +53,14 @@ impl<'a> Handshake<'a> {
                 return None;
             }
         }
-        let mut options = connection?.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        let upgrades = options.clone().any(|option| option.eq_ignore_ascii_case(b"upgrade"))
-            && !options.any(|option| option.eq_ignore_ascii_case(b"close"));
+        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
+        let mut options = text(connection?)?.split(',').map(str::trim);
+        let upgrades = options.clone().any(|option| option.eq_ignore_ascii_case("upgrade"))
+            && !options.any(|option| option.eq_ignore_ascii_case("close"));
         if !upgrades || !upgrade?.eq_ignore_ascii_case(b"websocket") || version? != b"13" {
             return None;
         }
         let key = key.filter(|key| is_nonce(key))?;
-        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
         let origin = match origin {
             Some(origin) => Some(text(origin)?),
             None => None,
@@ -145,6 +145,7 @@ mod tests {
             ("HTTP/1.1", "HTTP/1.0"),
             ("keep-alive, Upgrade", "keep-alive"),
             ("keep-alive, Upgrade", "close, Upgrade"),
+            ("keep-alive, Upgrade", "\u{e9}, Upgrade"),
             ("Upgrade: websocket", "Upgrade: h2c"),
             ("Upgrade: websocket\r\n", ""),
             ("Version: 13", "Version: 8"),

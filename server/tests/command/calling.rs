@@ -88,7 +88,7 @@ fn a_key_is_sent_and_not_told() {
 fn a_gateway_with_keys_takes_its_own_file() {
     let folder = Folder::new("own-key-file");
     let file = folder.file("keys", "# of the shop\nshop=0123456789abcdef0123\n");
-    let serve = Serve::start(&["--api-key-file", &file]);
+    let serve = Serve::start(&["--api-keys-file", &file]);
     let url = url(&serve);
     let published = run(&["publish", "a", "e", "--url", &url, "--api-key-file", &file]);
     assert!(published.status.success(), "{published:?}");

@@ -193,7 +193,7 @@ impl<'a> Soak<'a> {
             if ready == PUBLISHERS + connections + slow {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < PATIENCE, "only {ready} clients are connected: {:?}", self.tally.told);
+            ensure!(begun.elapsed() < PATIENCE, "only {ready} clients are connected");
             while next < PUBLISHERS + connections + slow && next < ready + HANDSHAKES {
                 let (role, wanted) = match next {
                     n if n < PUBLISHERS => (Role::Publisher, Vec::new()),
@@ -298,9 +298,6 @@ impl<'a> Soak<'a> {
         );
         if self.options.slow > 0 && self.too_slow == 0 {
             self.tally.mistake("no slow client was closed");
-        }
-        for told in &self.tally.told {
-            eprintln!("  mistake: {told}");
         }
         let mistakes = self.tally.mistakes;
         ensure!(delivered > 0 || self.options.rate == 0.0, "nothing was delivered");
@@ -421,13 +418,16 @@ impl<'a> Soak<'a> {
         let role = self.connections[index].as_ref().map(|connection| connection.role);
         let mut wanted = self.drop(index);
         if role == Some(Role::Reader) {
-            if fastrand::bool() {
-                wanted.iter_mut().for_each(|wanted| wanted.chain = None);
+            let afresh = fastrand::bool();
+            // Of the slow clients' channel more goes by meanwhile than is kept.
+            let large = Self::channel(self.options.channels);
+            for wanted in wanted.iter_mut().filter(|wanted| afresh || wanted.channel == large) {
+                wanted.chain = None;
             }
             let back = Instant::now() + Duration::from_millis(1_500);
             self.away.push_back((back, wanted));
         }
-        ensure!(role != Some(Role::Publisher), "a publisher was closed: {:?}", self.tally.told);
+        ensure!(role != Some(Role::Publisher), "a publisher was closed");
         Ok(())
     }
 
