@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{Client, closed_error},
-    errors, js,
+    errors, frames, js,
     listeners::Listeners,
     promise::Ready,
     settings,
@@ -12,9 +12,6 @@ use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{ChannelState, State, reason};
 use wasm_bindgen::prelude::*;
 
-/// How many ids of events are remembered.
-const IDS: u32 = 1_000;
-
 /// A channel from `channel()` to `leave()`.
 pub(crate) struct Channel {
     pub(crate) name: JsString,
@@ -22,7 +19,7 @@ pub(crate) struct Channel {
     /// Closed when the channel is left.
     pub(crate) listeners: Listeners,
     /// The ids of its last events, where nothing else tells a repeat.
-    ids: Set,
+    pub(crate) ids: Set,
     /// The handle that the application has, so that it gets the same one again.
     handle: Cell<Option<WeakRef>>,
     /// Why the gateway refused it last.
@@ -43,7 +40,7 @@ impl Channel {
 
     /// Whether an event with this id has come already, among the last ones.
     pub(crate) fn knows(&self, id: &JsValue) -> bool {
-        js::repeated(&self.ids, id, IDS)
+        js::repeated(&self.ids, id)
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
@@ -123,7 +120,7 @@ impl BroadcastChannel {
     /// Publishes an event. The promise tells what became of it and is never rejected.
     pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
         let event = errors::name("event", event)?;
-        let text = self.client.frames.publish(&self.channel.name, &event, &data)?;
+        let text = frames::publish(&self.channel.name, &event, &data)?;
         let publish = js::deferred(&text);
         let promise = publish.promise();
         self.client.act(|core, now| core.publish(now, publish));

@@ -3,8 +3,8 @@
 use crate::{
     channel::Channel,
     errors,
-    frames::{Event, Frames, Publish},
-    js::{self, Deferred, Numbers},
+    frames::{Frame, Frames, Publish},
+    js::{self, Deferred, Resolved, Told},
     link::Anchor,
     listeners::Listeners,
     page::Page,
@@ -34,13 +34,26 @@ pub(crate) struct Client {
     pub(crate) frames: Frames,
     pub(crate) listeners: Listeners,
     pub(crate) ready: Ready,
-    /// From a channel's name to its number plus 1, for as long as the core knows the channel.
-    pub(crate) names: Numbers,
+    /// From a channel's name to its number plus 1 and its listeners, for as long as the core knows the channel.
+    pub(crate) names: Map,
     /// Who waits for pages of history, by the number of the request.
     pages: Map,
     /// Effects are being carried out: what a listener causes is done when it has returned.
     driving: Cell<bool>,
+    /// The core was told something since it had nothing more to do.
+    told: Cell<bool>,
     inner: RefCell<Inner>,
+}
+
+/// What to do with an event that was received. The numbers are known to `primitives.js`.
+#[derive(Clone, Copy)]
+pub(crate) enum Verdict {
+    /// Effects are being carried out: it is received like any frame.
+    Later = 0,
+    Drop = 1,
+    Deliver = 2,
+    /// It has no place in a stream, so that its id tells whether it has come already.
+    UnlessRepeated = 3,
 }
 
 /// What changes. It is never borrowed while the application's code runs.
@@ -79,9 +92,10 @@ impl Client {
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            names: Map::new().unchecked_into(),
+            names: Map::new(),
             pages: Map::new(),
             driving: Cell::new(false),
+            told: Cell::new(false),
             inner: RefCell::new(Inner {
                 core: Core::new(options, Math::random),
                 clock: Clock::default(),
@@ -99,6 +113,7 @@ impl Client {
 
     /// Tells the core something.
     fn tell<R>(&self, input: impl FnOnce(&mut ClientCore, u64) -> R) -> R {
+        self.told.set(true);
         let mut inner = self.inner();
         let now = inner.now();
         input(&mut inner.core, now)
@@ -151,14 +166,14 @@ impl Client {
         let channel = Rc::new(Channel::new(name.clone()));
         self.tell(|core, _| {
             let id = core.subscribe(known, channel.clone());
-            self.names.set(name, &(id.0 + 1).into());
+            js::enroll(&self.names, name, id.0 as i32 + 1, &channel.listeners.sets, &channel.ids);
         });
         self.drive();
         channel
     }
 
     pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
-        channel_id(self.names.find(name))
+        channel_id(js::find(&self.names, name))
     }
 
     /// The state of a channel that was not left.
@@ -171,53 +186,72 @@ impl Client {
     pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, outcome: &Deferred) {
         if let Some(id) = self.find(&channel.name) {
             let request = self.tell(|core, _| core.history(id, page));
-            self.pages.set(&(request as f64).into(), outcome);
+            self.pages.set(&number(request), outcome);
             self.drive();
         }
     }
 
-    /// Hands an event that was received to its listeners, without a detour through the effects. False when it has to
-    /// wait until others have been carried out.
-    pub(crate) fn deliver(self: &Rc<Self>, socket: SocketId, event: &Event<'_>) -> bool {
+    /// Whether an event is for the listeners of its channel, without a detour through the effects. They are called in
+    /// JavaScript, and [`Client::proceed`] follows.
+    pub(crate) fn message(
+        self: &Rc<Self>,
+        socket: SocketId,
+        channel: Option<ChannelId>,
+        offset: Option<u64>,
+        previous: Option<u64>,
+    ) -> Verdict {
         if self.driving.get() {
-            return false;
+            return Verdict::Later;
         }
-        let message = {
+        let mut torn = None;
+        let arrival = {
             let core = &mut self.inner().core;
-            let message = core.message(socket, event.channel, event.offset, event.previous);
-            message.map(|(channel, arrival)| (channel.clone(), arrival))
+            core.message(socket, channel, offset, previous).map(|(channel, arrival)| {
+                if arrival == Arrival::AfterGap {
+                    torn = Some(channel.clone());
+                }
+                arrival
+            })
         };
-        if let Some((channel, arrival)) = message {
-            self.driving.set(true);
-            if arrival == Arrival::AfterGap {
-                self.gap(&channel, reason::HOLE.into());
-            }
-            let data = if event.data.is_undefined() { &JsValue::NULL } else { event.data };
-            let repeated = arrival == Arrival::Unplaced && channel.knows(&self.frames.id(event.frame));
-            if !repeated {
-                channel.listeners.emit(event.name, data, &self.settings.logger);
-            }
-            self.driving.set(false);
+        let Some(arrival) = arrival else {
+            self.drive();
+            return Verdict::Drop;
+        };
+        self.driving.set(true);
+        if let Some(channel) = torn {
+            self.gap(&channel, reason::HOLE.into());
         }
-        self.drive();
-        true
+        if arrival == Arrival::Unplaced { Verdict::UnlessRepeated } else { Verdict::Deliver }
+    }
+
+    /// The listeners have had an event: what they caused is done.
+    pub(crate) fn proceed(self: &Rc<Self>) {
+        self.driving.set(false);
+        if self.told.get() {
+            self.drive();
+        } else {
+            self.inner().set_timer(&self.link);
+        }
     }
 
     fn gap(&self, channel: &Channel, why: JsValue) {
-        let gap = js::record("channel why", channel.name.clone().into(), why, NOTHING);
-        channel.listeners.emit_gap(&gap, &self.settings.logger);
-        self.emit("gap", &gap);
+        js::gap(&channel.listeners.sets, &self.settings.logger, &channel.name, &why);
+        self.emit(Told::Gap, [channel.name.clone().into(), why, NOTHING]);
     }
 
-    /// Something was received that may be a frame.
-    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, frame: &JsValue) {
-        let frame = self.frames.read(frame);
-        self.act(|core, now| core.receive(now, socket, frame, |name| self.find(name)));
+    /// Something was received that may be a frame, and may be about a channel.
+    pub(crate) fn receive(self: &Rc<Self>, socket: SocketId, frame: &Frame, channel: Option<ChannelId>) {
+        self.act(|core, now| core.read(now, socket, frame, |_| channel));
     }
 
-    pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) {
-        self.inner().socket = None;
-        self.act(|core, now| core.closed(now, socket, closed));
+    /// Whether it is the socket in use that was closed, or, where there is no code, has failed.
+    pub(crate) fn closed(self: &Rc<Self>, socket: SocketId, closed: Closed<JsString>) -> bool {
+        let used = self.ask(|core| core.has(socket));
+        if used && closed.code > 0 {
+            self.inner().socket = None;
+            self.act(|core, now| core.closed(now, socket, closed));
+        }
+        used
     }
 
     pub(crate) fn fire(self: &Rc<Self>) {
@@ -227,10 +261,8 @@ impl Client {
         }
     }
 
-    fn emit(&self, event: &'static str, data: &JsValue) {
-        let event = event.into();
-        js::log(&self.settings.logger, "debug", &event, data);
-        self.listeners.emit(&event, data, &self.settings.logger);
+    fn emit(&self, event: Told, [first, second, third]: [JsValue; 3]) {
+        js::tell(&self.listeners.sets, &self.settings.logger, event as i32, first, second, third);
     }
 
     fn drive(self: &Rc<Self>) {
@@ -245,6 +277,7 @@ impl Client {
             }
         }
         self.driving.set(false);
+        self.told.set(false);
         let mut inner = self.inner();
         inner.set_timer(&self.link);
         // Before it is connected, only a publish that waits has a timer.
@@ -254,6 +287,38 @@ impl Client {
     }
 
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
+        let (event, values) = match effect {
+            Effect::Opened => {
+                self.ready.resolve();
+                (Told::Open, [NOTHING; 3])
+            }
+            Effect::Closed(Closed { code, reason, clean }) => {
+                (Told::Close, [code.into(), reason.into(), clean.into()])
+            }
+            Effect::Reconnecting { attempt, delay_ms } => {
+                (Told::Reconnecting, [attempt.into(), number(delay_ms), NOTHING])
+            }
+            Effect::Subscribed(channel) => {
+                channel.ready.resolve();
+                (Told::Subscribed, [channel.name.clone().into(), NOTHING, NOTHING])
+            }
+            Effect::Error { channel, reason } => (Told::Error, [channel.into(), reason.into(), NOTHING]),
+            Effect::State { from, to } => {
+                // A listener may have called `connect()` meanwhile.
+                if to == State::Closed && self.state() == to {
+                    self.let_go();
+                }
+                (Told::State, [state_name(from).into(), state_name(to).into(), NOTHING])
+            }
+            Effect::Gap { channel, why } => return self.gap(&channel, why.into()),
+            Effect::Drain { after_ms } => (Told::Drain, [number(after_ms), NOTHING, NOTHING]),
+            other => return self.carry_out(other),
+        };
+        self.emit(event, values);
+    }
+
+    /// What is done without a word to the client's listeners.
+    fn carry_out(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         match effect {
             Effect::Deliver { channel, id: Some(id), .. } if channel.knows(&id) => {}
             Effect::Deliver { channel, event, data, .. } => {
@@ -261,59 +326,32 @@ impl Client {
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Acknowledged { frame, id, offset } => {
-                let offset = offset.map(|offset| offset as f64).into();
-                frame.resolve(js::record("ok id offset", JsValue::TRUE, id.into(), offset));
+                let offset = offset.map(number).into();
+                js::resolve(&frame, Resolved::Published as i32, JsValue::TRUE, id.into(), offset);
             }
             Effect::Dropped { frame, reason } => {
-                frame.resolve(js::record("ok reason", JsValue::FALSE, reason.into(), NOTHING));
+                js::resolve(&frame, Resolved::Unpublished as i32, JsValue::FALSE, reason.into(), NOTHING);
             }
             Effect::History { request, page } => self.settle_page(request, page),
-            Effect::Gap { channel, why } => self.gap(&channel, why.into()),
-            Effect::Drain { after_ms } => self.emit("drain", &one("afterMs", (after_ms as f64).into())),
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
-                    self.tell(|core, now| core.failed(now, socket, errors::message(&exception)));
+                    self.tell(|core, now| core.failed(now, socket, errors::text(&exception, "message")));
                 }
             },
+            Effect::GetToken { socket, reason } => {
+                let Settings { get_token, logger, .. } = &self.settings;
+                js::token(get_token, reason as i32, logger, &self.link.object, socket.0 as i32);
+            }
             Effect::Close { code, reason } => {
                 let socket = self.inner().socket.take();
                 if let Some(socket) = socket {
                     socket.close(code, reason);
                 }
             }
-            Effect::Subscribed(channel) => {
-                channel.ready.resolve();
-                self.emit("subscribed", &one("channel", channel.name.clone().into()));
-            }
             Effect::Denied { channel, reason } => channel.deny(reason),
             Effect::Forget(channel) => {
                 self.names.delete(&channel.name);
-            }
-            Effect::State { from, to } => {
-                // A listener may have called `connect()` meanwhile.
-                if to == State::Closed && self.state() == to {
-                    self.let_go();
-                }
-                let [from, to] = [from, to].map(|state| state_name(state).into());
-                self.emit("state", &js::record("from to", from, to, NOTHING));
-            }
-            Effect::Opened => {
-                self.ready.resolve();
-                self.emit("open", &NOTHING);
-            }
-            Effect::Closed(Closed { code, reason, clean }) => {
-                self.emit(
-                    "close",
-                    &js::record("code reason wasClean", code.into(), reason.into(), clean.into()),
-                );
-            }
-            Effect::Reconnecting { attempt, delay_ms } => self.emit(
-                "reconnecting",
-                &js::record("attempt delayMs", attempt.into(), (delay_ms as f64).into(), NOTHING),
-            ),
-            Effect::Error { channel, reason } => {
-                self.emit("error", &js::record("channel reason", channel.into(), reason.into(), NOTHING));
             }
             _ => {}
         }
@@ -325,19 +363,18 @@ impl Client {
         if !socket.is_some_and(|socket| socket.send(&text)) {
             self.tell(|core, now| core.unsent(now, &frame));
         } else if let Outgoing::Publish { frame, request: None } = frame {
-            frame.resolve(one("ok", JsValue::TRUE));
+            js::resolve(&frame, Resolved::Published as i32, JsValue::TRUE, NOTHING, NOTHING);
         }
     }
 
     fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
-        let request = (request as f64).into();
+        let request = number(request);
         let outcome: Deferred = self.pages.get(&request).unchecked_into();
         self.pages.delete(&request);
         match page {
             Ok((Position { epoch, offset }, events)) => {
-                let events = js::renamed(&events, "e d i o", "event data id offset");
-                let offset = (offset as f64).into();
-                outcome.resolve(js::record("events epoch offset", events, epoch.into(), offset));
+                let events = js::events(&events);
+                js::resolve(&outcome, Resolved::Page as i32, events, epoch.into(), number(offset));
             }
             Err(reason) => outcome.reject(errors::failure(reason.into(), "there is no page of history")),
         }
@@ -354,10 +391,11 @@ impl Client {
     }
 }
 
+/// What is left out.
 const NOTHING: JsValue = JsValue::UNDEFINED;
 
-fn one(name: &str, value: JsValue) -> JsValue {
-    js::record(name, value, NOTHING, NOTHING)
+fn number(value: u64) -> JsValue {
+    (value as f64).into()
 }
 
 /// Why a promise of `ready()` is rejected when the client closes.

@@ -1,5 +1,6 @@
 //! What is thrown, and what a promise is rejected with: an `Error` that carries a `code`.
 
+use crate::js;
 pub(crate) use crate::js::{failure, invalid};
 use js_sys::JsString;
 use wasm_bindgen::prelude::*;
@@ -18,12 +19,7 @@ pub(crate) fn function(what: &str, value: JsValue) -> Result<js_sys::Function, J
     if value.is_function() { Ok(value.unchecked_into()) } else { Err(invalid(what, "a function")) }
 }
 
-/// What an exception says.
-pub(crate) fn message(exception: &JsValue) -> JsString {
-    text(crate::js::property(exception, "message"))
-}
-
-/// `value` when it is a string, and otherwise an empty one.
-pub(crate) fn text(value: JsValue) -> JsString {
-    if value.is_string() { value.unchecked_into() } else { "".into() }
+/// `object[key]` when it is a string, and otherwise an empty one.
+pub(crate) fn text(object: &JsValue, key: &str) -> JsString {
+    js::string(object, key).unwrap_or_default()
 }

@@ -2,20 +2,19 @@
 
 use crate::{
     channel::Channel,
-    errors,
-    js::{self, Deferred, Numbers, Properties},
+    js::{self, Deferred},
 };
-use js_sys::{JsString, Map, Object};
-use std::rc::Rc;
-use tidings_client_core::{ChannelId, Outgoing, Weight};
-use tidings_protocol::{Fields, Key, MAX_INTEGER, Position, ServerFrame, Tag};
+use js_sys::JsString;
+use std::{cell::Cell, rc::Rc};
+use tidings_client_core::{Outgoing, Weight};
+use tidings_protocol::{Fields, Key, Position, Tag};
 use wasm_bindgen::prelude::*;
 
 /// The frames that the core acts on, numbered from 1. Others are dropped before they are read, and no code for
 /// reading them is compiled.
 const fn handled(number: u32) -> Option<Tag> {
     Some(match number {
-        MSG => Tag::Msg,
+        1 => Tag::Msg,
         2 => Tag::Welcome,
         3 => Tag::Ok,
         4 => Tag::Err,
@@ -25,30 +24,15 @@ const fn handled(number: u32) -> Option<Tag> {
         8 => Tag::Ack,
         9 => Tag::Bye,
         10 => Tag::Hist,
+        11 => Tag::Auth,
         _ => return None,
     })
 }
 
-/// The number of the tag of an event.
-pub(crate) const MSG: u32 = 1;
-
-/// Keys and tags as JavaScript strings, made once.
+/// What frames are written with.
 pub(crate) struct Frames {
-    keys: [JsValue; Key::ALL.len()],
-    /// From a tag's text to its number in [`handled`].
-    pub(crate) tags: Numbers,
     /// The beginning of this client's idempotency keys; the number of the request follows.
     key: JsString,
-}
-
-/// An event as it was received.
-pub(crate) struct Event<'a> {
-    pub(crate) frame: &'a JsValue,
-    pub(crate) channel: Option<ChannelId>,
-    pub(crate) name: &'a JsValue,
-    pub(crate) data: &'a JsValue,
-    pub(crate) offset: Option<u64>,
-    pub(crate) previous: Option<u64>,
 }
 
 /// A publish that is ready to be sent: its text is the frame of version 1, its promise tells what became of it.
@@ -62,146 +46,131 @@ impl Weight for Publish {
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        let tags = Map::new();
-        for (number, tag) in (MSG..).map_while(|number| Some((number, handled(number)?))) {
-            tags.set(&tag.as_str().into(), &number.into());
-        }
-        let tags = tags.unchecked_into();
-        Self { keys: std::array::from_fn(|index| Key::ALL[index].as_str().into()), tags, key: js::unique() }
-    }
-
-    /// The id of an event.
-    pub(crate) fn id(&self, frame: &JsValue) -> JsValue {
-        frame.unchecked_ref::<Properties>().get(&self.keys[Key::EventId as usize])
-    }
-
-    /// Reads what a message held; `None` when it is no frame that the protocol knows.
-    pub(crate) fn read(&self, frame: &JsValue) -> Option<ServerFrame<JsString, JsValue>> {
-        ServerFrame::read(&Frame::new(frame.clone(), self)?)
-    }
-
-    fn object(&self, fields: &[(Key, &JsValue)]) -> Object {
-        let object = Object::new();
-        let properties: &Properties = object.unchecked_ref();
-        for (key, value) in fields {
-            properties.set(&self.keys[*key as usize], value);
-        }
-        object
-    }
-
-    /// What is `undefined` is left out.
-    fn write(&self, fields: &[(Key, &JsValue)]) -> Result<JsString, JsValue> {
-        js::stringify(&self.object(fields)).map(JsCast::unchecked_into)
-    }
-
-    /// The text of a publish. An error when the data has no form in JSON.
-    pub(crate) fn publish(
-        &self,
-        channel: &JsString,
-        event: &JsString,
-        data: &JsValue,
-    ) -> Result<JsString, JsValue> {
-        if data.is_function() || data.is_symbol() {
-            return Err(errors::invalid("data", "a value that JSON can express"));
-        }
-        let tag = &Tag::Pub.as_str().into();
-        self.write(&[(Key::Tag, tag), (Key::Channel, channel), (Key::Event, event), (Key::Data, data)])
+        Self { key: js::unique() }
     }
 
     /// The text of a frame.
     pub(crate) fn text(&self, frame: &Outgoing<Rc<Channel>, JsString, Publish>) -> JsString {
-        let about = |tag: Tag, channel: &Channel, [first, second, third]: [(Key, &JsValue); 3]| {
-            let tag = &tag.as_str().into();
-            self.write(&[(Key::Tag, tag), (Key::Channel, &channel.name), first, second, third])
-        };
-        let written = match frame {
+        let (mut second, mut third, mut fourth) = (NOTHING, NOTHING, NOTHING);
+        let (sent, first): (Sent, &JsValue) = match frame {
             Outgoing::Publish { frame, request: None } => return frame.text(),
             Outgoing::Publish { frame, request: Some(request) } => {
                 return js::numbered(frame, *request as f64, &self.key);
             }
             Outgoing::Subscribe { channel, resume } => {
-                let resume = resume.as_ref().map(|Position { epoch, offset }| {
-                    self.object(&[(Key::Epoch, epoch), (Key::Offset, &number(*offset))])
-                });
-                about(Tag::Sub, channel, [(Key::Resume, &resume.into()), NOTHING, NOTHING])
+                if let Some(Position { epoch, offset }) = resume {
+                    second = js::position(epoch, *offset as f64);
+                }
+                (Sent::Subscribe, &channel.name)
             }
-            Outgoing::Unsubscribe(channel) => about(Tag::Unsub, channel, [NOTHING; 3]),
+            Outgoing::Unsubscribe(channel) => (Sent::Unsubscribe, &channel.name),
             Outgoing::History { channel, request, limit, before } => {
-                let [limit, before] = [limit, before].map(|value| value.map(|value| value as f64).into());
-                let page = [(Key::Limit, &limit), (Key::Before, &before), (Key::Number, &number(*request))];
-                about(Tag::Hist, channel, page)
+                let number = |value: u64| JsValue::from(value as f64);
+                (second, third) = (limit.map(number).into(), before.map(number).into());
+                fourth = number(*request);
+                (Sent::History, &channel.name)
             }
-            Outgoing::Pong => self.write(&[(Key::Tag, &Tag::Pong.as_str().into())]),
+            Outgoing::Authenticate { token } => (Sent::Authenticate, token),
+            Outgoing::Pong => (Sent::Pong, &NOTHING),
         };
         // A name is a string, and JSON has a form for each.
-        written.unwrap_or_default()
+        js::write(sent as i32, first, &second, &third, &fourth).unwrap_or_default()
     }
+}
+
+/// The text of a publish. An error when the data has no form in JSON.
+pub(crate) fn publish(channel: &JsString, event: &JsString, data: &JsValue) -> Result<JsString, JsValue> {
+    js::write(Sent::Publish as i32, channel, event, data, &NOTHING)
+}
+
+/// The frames that are sent. The numbers are known to `primitives.js`.
+enum Sent {
+    Publish = 0,
+    Subscribe = 1,
+    Unsubscribe = 2,
+    History = 3,
+    Authenticate = 4,
+    Pong = 5,
 }
 
 /// A field that is left out.
-const NOTHING: (Key, &JsValue) = (Key::Data, &JsValue::UNDEFINED);
+const NOTHING: JsValue = JsValue::UNDEFINED;
 
-fn number(value: u64) -> JsValue {
-    (value as f64).into()
-}
-
-/// The integer that `value` is, from 0 to [`MAX_INTEGER`].
+/// An integer, unless it is NaN.
+#[inline(always)]
 pub(crate) fn integer(value: f64) -> Option<u64> {
-    (value >= 0.0 && value <= MAX_INTEGER as f64 && value.fract() == 0.0).then_some(value as u64)
+    if value >= 0.0 { Some(value as u64) } else { None }
 }
 
-/// One received object.
-struct Frame<'a> {
-    object: Properties,
-    frames: &'a Frames,
+/// What was received, field by field: numbers are integers or NaN, and a name that is empty is none.
+pub(crate) struct Frame {
+    /// See [`handled`].
+    pub(crate) tag: u32,
+    pub(crate) channel: Cell<Option<JsString>>,
+    pub(crate) event: Cell<Option<JsString>>,
+    /// An id or a reason.
+    pub(crate) word: Cell<Option<JsString>>,
+    pub(crate) epoch: Cell<Option<JsString>>,
+    pub(crate) value: Cell<JsValue>,
+    pub(crate) first: f64,
+    pub(crate) second: f64,
+    /// That of a request, or a count.
+    pub(crate) number: f64,
+    /// 0 when nothing is said about it, 1 for no and 2 for yes.
+    pub(crate) recovered: u32,
 }
 
-impl<'a> Frame<'a> {
-    fn new(value: JsValue, frames: &'a Frames) -> Option<Self> {
-        value.is_object().then(|| Self { object: value.unchecked_into(), frames })
-    }
-
-    fn get(&self, key: Key) -> JsValue {
-        self.object.get(&self.frames.keys[key as usize])
-    }
-}
-
-impl Fields for Frame<'_> {
+/// Each field is read once.
+impl Fields for Frame {
     type Text = JsString;
     type Value = JsValue;
 
+    #[inline(always)]
     fn tag(&self) -> Option<Tag> {
-        let number = self.frames.tags.find(&self.get(Key::Tag));
-        handled(number)
+        handled(self.tag)
     }
 
+    #[inline(always)]
     fn text(&self, key: Key) -> Option<JsString> {
-        let value = self.get(key);
-        value.is_string().then(|| value.unchecked_into())
+        match key {
+            Key::Channel => self.channel.take(),
+            Key::Event => self.event.take(),
+            Key::Epoch => self.epoch.take(),
+            _ => self.word.take(),
+        }
     }
 
+    /// What has to have a name has one, or none was received.
+    #[inline(always)]
     fn name(&self, key: Key) -> Option<JsString> {
-        self.text(key).filter(|text| text.is_truthy())
+        self.text(key)
     }
 
+    #[inline(always)]
     fn integer(&self, key: Key) -> Option<u64> {
-        integer(js::number(&self.get(key)))
+        integer(match key {
+            Key::Number => self.number,
+            Key::Previous | Key::Keepalive | Key::After => self.second,
+            _ => self.first,
+        })
     }
 
-    fn flag(&self, key: Key) -> Option<bool> {
-        self.get(key).as_bool()
+    #[inline(always)]
+    fn flag(&self, _: Key) -> Option<bool> {
+        if self.recovered == 0 { None } else { Some(self.recovered == 2) }
     }
 
     fn null() -> JsValue {
         JsValue::NULL
     }
 
-    fn value(&self, key: Key) -> Option<JsValue> {
-        let value = self.get(key);
-        (!value.is_undefined()).then_some(value)
+    #[inline(always)]
+    fn value(&self, _: Key) -> Option<JsValue> {
+        let value = self.value.take();
+        if value.is_undefined() { None } else { Some(value) }
     }
 
-    fn object(&self, key: Key) -> Option<Self> {
-        Self::new(self.get(key), self.frames)
+    fn object(&self, _: Key) -> Option<Self> {
+        None
     }
 }

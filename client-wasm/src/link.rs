@@ -1,13 +1,13 @@
 //! What sockets, timers and the page call.
 
 use crate::{
-    driver::{Client, channel_id},
-    errors,
-    frames::{Event, MSG, integer},
+    driver::{Client, Verdict, channel_id},
+    frames::{Frame, integer},
     js,
     page::Page,
 };
 use gloo_timers::callback::Interval;
+use js_sys::JsString;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -80,45 +80,65 @@ impl Link {
         }
     }
 
-    /// A message: its JSON, which is an empty object when it has none, the numbers of its tag and of its channel, 0 being none, whether it has an id, its event, its data, and its offset and the one before it or NaN.
+    /// An event, on the channel with this number, 0 being none, with its offset and the one before it or NaN: see
+    /// `Verdict`.
+    pub fn message(&self, socket: u32, channel: u32, offset: f64, previous: f64) -> u32 {
+        let Some(client) = self.client() else { return Verdict::Drop as u32 };
+        client.message(SocketId(socket), channel_id(channel), integer(offset), integer(previous)) as u32
+    }
+
+    /// The listeners have had an event.
+    pub fn proceed(&self) {
+        if let Some(client) = self.client() {
+            client.proceed();
+        }
+    }
+
+    /// A message that is no event, or cannot be delivered at once: see `Frame`.
     #[allow(clippy::too_many_arguments)]
     pub fn frame(
         &self,
         socket: u32,
-        frame: &JsValue,
         tag: u32,
         channel: u32,
-        id: bool,
-        name: &JsValue,
-        data: &JsValue,
-        offset: f64,
-        previous: f64,
+        name: Option<JsString>,
+        event: Option<JsString>,
+        word: Option<JsString>,
+        epoch: Option<JsString>,
+        value: JsValue,
+        first: f64,
+        second: f64,
+        number: f64,
+        recovered: u32,
     ) {
-        let socket = SocketId(socket);
-        let Some(client) = self.client() else { return };
-        let event = || {
-            let [offset, previous] = [offset, previous].map(integer);
-            Event { frame, channel: channel_id(channel), name, data, offset, previous }
-        };
-        if !(id && tag == MSG && client.deliver(socket, &event())) {
-            client.receive(socket, frame);
+        if let Some(client) = self.client() {
+            let frame = Frame {
+                tag,
+                channel: Cell::new(name),
+                event: Cell::new(event),
+                word: Cell::new(word),
+                epoch: Cell::new(epoch),
+                value: Cell::new(value),
+                first,
+                second,
+                number,
+                recovered,
+            };
+            client.receive(SocketId(socket), &frame, channel_id(channel));
         }
     }
 
-    /// A socket was closed, or has failed, which is followed by a close.
-    pub fn event(&self, socket: u32, closed: bool, event: &JsValue) {
-        let socket = SocketId(socket);
-        let Some(client) = self.client().filter(|client| client.ask(|core| core.has(socket))) else { return };
-        if closed {
-            let code = js::number(&js::property(event, "code"));
-            let closed = Closed {
-                code: if code.is_nan() { 1006 } else { code as u16 },
-                reason: errors::text(js::property(event, "reason")),
-                clean: js::property(event, "wasClean").is_truthy(),
-            };
-            client.closed(socket, closed);
-        } else {
-            js::log(&client.settings.logger, "warn", &"the socket failed".into(), event);
+    /// The application's token for a socket, or `undefined`.
+    pub fn token(&self, socket: u32, token: JsValue) {
+        let token = token.is_truthy().then(|| token.unchecked_into());
+        if let Some(client) = self.client() {
+            client.act(|core, now| core.token(now, SocketId(socket), token));
         }
+    }
+
+    /// A socket was closed, or, where the code is 0, has failed, which is followed by a close. False when it is not in
+    /// use.
+    pub fn closed(&self, socket: u32, code: u16, reason: JsString, clean: bool) -> bool {
+        self.client().is_some_and(|client| client.closed(SocketId(socket), Closed { code, reason, clean }))
     }
 }

@@ -1,11 +1,36 @@
-// What costs a crossing for each step when it is done from Rust. It knows JavaScript, and nothing of the client.
+// What costs a crossing for each step when it is done from Rust: values are taken apart and put together here, listeners
+// called and sockets heard. It decides nothing.
+
+/** The tags of frames, in an order that `frames.rs` knows, with the keys of a word and of two numbers in each. */
+const FRAMES = {
+  msg: ['i', 'o', 'p'],
+  welcome: ['id', 'v', 'ka'],
+  ok: ['why', 'o'],
+  err: ['r'],
+  ping: [],
+  gap: ['why', 'o'],
+  pos: ['', 'o'],
+  ack: ['i', 'o'],
+  bye: ['', 'code', 'after'],
+  hist: ['', 'o'],
+  auth: ['', 'exp'],
+}
+
+function text(value) {
+  if (typeof value == 'string') return value
+}
+
+function integer(value) {
+  return Number.isSafeInteger(value) && value >= 0 ? value : NaN
+}
 
 /**
- * Opens a socket and listens to it. Every message goes to `link.frame`: the JSON that it holds, or an empty object, with the
- * numbers that the maps `tags` and `channels` have for its `t` and `c`, or 0, with whether `i` is a string, with `e` and
- * `d`, and with `o` and `p`, or NaN when they are no numbers. Its end goes to `link.event`, and so does an error.
+ * Opens a socket and listens to it. An event goes to `link.message`, as numbers: that of its channel in `channels`, or 0,
+ * and its offset and the one before it, or NaN. The answer says whether it is for the channel's listeners, and they have
+ * had it when `link.proceed` is called. Everything else goes to `link.frame`, field by field. The socket's end goes to
+ * `link.closed`, and a failure before it with the code 0: the answer says whether anybody minds.
  */
-export function open(factory, url, link, socket, tags, channels) {
+export function open(factory, url, link, socket, channels, logger) {
   const target = factory ? factory(url) : new WebSocket(url)
   // The listeners belong to the socket and are collected with it, so that one without `removeEventListener` will do.
   target.addEventListener('message', ({ data }) => {
@@ -14,11 +39,67 @@ export function open(factory, url, link, socket, tags, channels) {
       if (typeof data == 'string') frame = JSON.parse(data)
     } catch {}
     const { t, c, e, d, i, o, p } = (frame ||= {})
-    link.frame(socket, frame, tags.get(t) | 0, channels.get(c) | 0, typeof i == 'string', e, d, number(o), number(p))
+    const channel = channels.get(c)
+    const number = channel ? channel.number : 0
+    const event = t == 'msg' && typeof i == 'string'
+    const verdict = event ? link.message(socket, number, integer(o), integer(p)) : 0
+    if (verdict) {
+      if (verdict == 1) return
+      if (verdict == 2 || !repeated(channel.ids, i)) emit(channel.sets, e, d === undefined ? null : d, logger)
+      return link.proceed()
+    }
+    const { ep, n, rec, ev } = frame
+    const tag = Object.keys(FRAMES).indexOf(t) + 1
+    const [word, first, second] = tag ? FRAMES[t] : []
+    const recovered = rec === true ? 2 : rec === false ? 1 : 0
+    const numbers = [frame[first], frame[second], n].map(integer)
+    // An error may be about no channel. Other names are no empty texts.
+    const id = text(frame[word])
+    link.frame(
+      socket,
+      tag,
+      number,
+      t == 'err' ? text(c) : text(c) || undefined,
+      text(e) || undefined,
+      t == 'welcome' ? id || undefined : id,
+      text(ep),
+      t == 'hist' ? ev : d,
+      ...numbers,
+      recovered,
+    )
   })
-  target.addEventListener('close', (event) => link.event(socket, true, event))
-  target.addEventListener('error', (event) => link.event(socket, false, event))
+  target.addEventListener('close', ({ code, reason, wasClean }) =>
+    link.closed(socket, code > 0 ? code : 1006, text(reason) || '', !!wasClean),
+  )
+  target.addEventListener('error', (event) => link.closed(socket, 0, '', false) && log(logger, 'warn', 'the socket failed', event))
   return target
+}
+
+/** Enters a channel into a map of channels by their names. */
+export function enroll(channels, name, number, sets, ids) {
+  channels.set(name, { number, sets, ids })
+}
+
+/** The number of a channel, or 0. */
+export function find(channels, name) {
+  return channels.get(name)?.number | 0
+}
+
+/** Why a token is asked for, in an order that `js.rs` knows. */
+const REASONS = ['connect', 'expiring', 'refused']
+
+/**
+ * Asks `getToken` for a token. It goes to `link.token`, and so does `undefined` when there is none, for a reason that is
+ * logged.
+ */
+export function token(getToken, reason, logger, link, socket) {
+  new Promise((resolve) => resolve(getToken({ reason: REASONS[reason] })))
+    .then((token) => {
+      if (token && typeof token == 'string') return token
+      throw invalid('what getToken gives', 'a string that is not empty')
+    })
+    .catch((exception) => void log(logger, 'warn', 'getToken failed', exception))
+    .then((token) => link.token(socket, token))
 }
 
 /** Whether the socket took the text. */
@@ -36,9 +117,61 @@ export function close(socket, code, reason) {
   } catch {}
 }
 
-/** NaN for what is no number. */
-export function number(value) {
+/** `object[key]`, or `undefined` when there is no object. */
+export function property(object, key) {
+  return object?.[key]
+}
+
+/** `object[key]` when it is a number, otherwise NaN. */
+export function number(object, key) {
+  const value = object?.[key]
   return typeof value == 'number' ? value : NaN
+}
+
+/** `object[key]` when it is a string. */
+export function string(object, key) {
+  return text(object?.[key])
+}
+
+/** `options[name]` when it is undefined or of this type; otherwise throws that it must be what is `allowed`. */
+export function option(options, name, type, allowed) {
+  const value = options?.[name]
+  if (value !== undefined && (typeof value != type || value === null)) throw invalid(name, allowed)
+  return value
+}
+
+/** The frames that are sent: tag and keys, in an order that `frames.rs` knows. */
+const SENT = ['pub c e d', 'sub c rc', 'unsub c', 'hist c limit before n', 'auth tk', 'pong']
+
+/** The JSON of a frame with these values. */
+export function write(frame, ...values) {
+  if (!frame && /function|symbol/.test(typeof values[2])) throw invalid('data', 'a value that JSON can express')
+  const [t, ...keys] = SENT[frame].split(' ')
+  return JSON.stringify({ t, ...record(keys, values) })
+}
+
+/** A position as it is sent. */
+export function position(ep, o) {
+  return { ep, o }
+}
+
+/** Adds a function to the set under `key`. Returns what takes it out, and only it: it may be in there twice. */
+export function add(sets, key, listener) {
+  let set = sets.get(key)
+  if (!set) sets.set(key, (set = new Set()))
+  const entry = listener.bind()
+  set.add(entry)
+  set.list = undefined
+  return () => {
+    set.delete(entry)
+    set.list = undefined
+  }
+}
+
+/** Hands an event to the functions in its set, and to those that hear every event when it has a name: `sets` is their key. */
+export function emit(sets, event, data, logger) {
+  call(sets, event, logger, data)
+  if (event && typeof event == 'string') call(sets, sets, logger, event, data)
 }
 
 /**
@@ -49,9 +182,10 @@ export function call(sets, key, logger, word, another) {
   const set = sets.get(key)
   if (!set) return
   let thrown
-  for (const each of [...set]) {
+  const list = (set.list ??= [...set])
+  for (const each of list) {
     try {
-      if (!set.has(each)) continue
+      if (set.list != list && !set.has(each)) continue
       if (another === undefined) each(word)
       else each(word, another)
     } catch (exception) {
@@ -65,7 +199,7 @@ export function call(sets, key, logger, word, another) {
 }
 
 /** Calls a method of a logger, if it has that. Returns whether it has. */
-export function log(logger, level, message, detail) {
+function log(logger, level, message, detail) {
   const callable = typeof logger?.[level] == 'function'
   try {
     if (callable) logger[level](message, detail)
@@ -75,28 +209,61 @@ export function log(logger, level, message, detail) {
   return callable
 }
 
-/** Whether `word` is in the set; if not, it goes in, and the oldest of more than `limit` goes out. */
-export function repeated(set, word, limit) {
+/** Whether `word` is among the last thousand in the set; if not, it goes in. */
+export function repeated(set, word) {
   if (set.has(word)) return true
   set.add(word)
-  if (set.size > limit) set.delete(set.values().next().value)
+  if (set.size > 1000) set.delete(set.values().next().value)
   return false
 }
 
-/** An object with these values under these names, between which is a space. What is `undefined` is left out. */
-export function record(names, ...values) {
+/** An object with these values under these keys. What is `undefined` is left out. */
+function record(keys, values) {
   const object = {}
-  names.split(' ').forEach((name, index) => {
-    if (values[index] !== undefined) object[name] = values[index]
+  keys.forEach((key, index) => {
+    if (values[index] !== undefined) object[key] = values[index]
   })
   return object
 }
 
-/** What the objects in a list have under `keys`, under `names`; `null` where there is nothing. */
-export function renamed(list, keys, names) {
+/** What promises are resolved with: keys, in an order that `js.rs` knows. */
+const RESULTS = ['', 'ok id offset', 'ok reason', 'events epoch offset']
+
+/** Resolves a promise with an object that has these values, or with nothing. */
+export function resolve(promise, result, ...values) {
+  promise.resolve(result ? record(RESULTS[result].split(' '), values) : undefined)
+}
+
+/** The events of a client: name and keys, in an order that `js.rs` knows. */
+const EVENTS = [
+  'open',
+  'close code reason wasClean',
+  'reconnecting attempt delayMs',
+  'subscribed channel',
+  'error channel reason',
+  'state from to',
+  'gap channel why',
+  'drain afterMs',
+]
+
+/** Tells the listeners of a client an event with an object that has these values, and logs it. */
+export function tell(sets, logger, event, ...values) {
+  const [name, ...keys] = EVENTS[event].split(' ')
+  const detail = event ? record(keys, values) : undefined
+  log(logger, 'debug', name, detail)
+  call(sets, name, logger, detail)
+}
+
+/** Tells the listeners to gaps of one. */
+export function gap(sets, logger, channel, why) {
+  call(sets, NaN, logger, { channel, why })
+}
+
+/** The events of a page of history as the application gets them; `null` where there is nothing. */
+export function events(list) {
   return (Array.isArray(list) ? list : [])
     .filter((each) => each && typeof each == 'object')
-    .map((each) => record(names, ...keys.split(' ').map((key) => each[key] ?? null)))
+    .map(({ e = null, d = null, i = null, o = null }) => ({ event: e, data: d, id: i, offset: o }))
 }
 
 /** The text of a publish with the number of its request, and with the idempotency key that begins with `key`. */
@@ -111,7 +278,7 @@ export function unique() {
 
 /** Empties every set of `sets`, and `sets`. */
 export function clear(sets) {
-  for (const set of sets.values()) set.clear()
+  for (const set of sets.values()) set.clear(), (set.list = undefined)
   sets.clear()
 }
 

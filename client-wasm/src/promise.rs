@@ -1,9 +1,11 @@
 //! The promise of `ready()`.
 
-use crate::js::{self, Deferred};
+use crate::js::{self, Deferred, Resolved};
 use js_sys::Promise;
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
+
+const NOTHING: JsValue = JsValue::UNDEFINED;
 
 /// One promise for all who wait for the same thing.
 #[derive(Default)]
@@ -19,7 +21,7 @@ impl Ready {
 
     pub(crate) fn resolve(&self) {
         if let Some(waiting) = self.0.take() {
-            waiting.resolve(JsValue::UNDEFINED);
+            js::resolve(&waiting, Resolved::Nothing as i32, NOTHING, NOTHING, NOTHING);
         }
     }
 

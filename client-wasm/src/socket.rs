@@ -13,7 +13,7 @@ impl Socket {
     pub(crate) fn open(client: &Client, id: SocketId) -> Result<Self, JsValue> {
         let settings = &client.settings;
         let link = &client.link.object;
-        js::open(&settings.factory, &settings.url, link, id.0, &client.frames.tags, &client.names).map(Self)
+        js::open(&settings.factory, &settings.url, link, id.0, &client.names, &settings.logger).map(Self)
     }
 
     /// Whether the socket took the text.

@@ -77,8 +77,25 @@ export interface BroadcastClientOptions {
   connectTimeoutMs?: number
   /** Makes the socket, for Node.js (`url => new WebSocket(url)` with `ws`) and for tests. */
   webSocketFactory?: (url: string) => WebSocketLike
+  /**
+   * Gives the token that tells the gateway who this is: a string that is not empty, now or by a promise. It is called for
+   * every connection, while that is being made; when a token is about to expire; and when the gateway has refused one.
+   * Until there is a token nothing is sent, and until the gateway has accepted it nothing is published. When it throws,
+   * rejects or takes longer than `connectTimeoutMs`, an `error` event with `token failed` says so, and it is called again
+   * with the delays of reconnects. Default: none.
+   */
+  getToken?: (request: TokenRequest) => string | Promise<string>
   /** Where to write what happens. Default: nowhere. */
   logger?: Logger
+}
+
+/** Why a token is wanted. */
+export interface TokenRequest {
+  /**
+   * `connect`: a connection is being made. `expiring`: the token in use is about to expire. `refused`: the gateway did not
+   * accept the token before, so that one that was kept should not be given again.
+   */
+  reason: 'connect' | 'expiring' | 'refused'
 }
 
 /** Events of a channel were missed and will not come. */
@@ -102,7 +119,11 @@ export interface BroadcastClientEvents {
   reconnecting: [info: { attempt: number; delayMs: number }]
   /** A channel is live. */
   subscribed: [info: { channel: string }]
-  /** The gateway refused something, or the network failed. */
+  /**
+   * The gateway refused something, or the network failed. Without a channel it is about the connection, for example
+   * `token failed` (`getToken` gave none), `unauthorized` (the gateway refused several tokens in a row and takes the client
+   * for nobody) or `tokens unsupported` (a gateway of version 1).
+   */
   error: [info: { channel?: string; reason: string }]
   /** `client.state` has changed. */
   state: [change: { from: ClientState; to: ClientState }]

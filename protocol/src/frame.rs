@@ -235,7 +235,7 @@ pub enum ServerFrame<T, V> {
     },
 }
 
-fn position<F: Fields>(fields: &F) -> Option<Position<F::Text>> {
+pub(crate) fn position<F: Fields>(fields: &F) -> Option<Position<F::Text>> {
     Some(Position { epoch: fields.text(Key::Epoch)?, offset: fields.integer(Key::Offset)? })
 }
 
@@ -266,70 +266,6 @@ impl<T, V> ClientFrame<T, V> {
                 request: fields.integer(Key::Number)?,
                 limit: fields.integer(Key::Limit),
                 before: fields.integer(Key::Before),
-            },
-            _ => return None,
-        })
-    }
-}
-
-impl<T, V> ServerFrame<T, V> {
-    /// Reads a frame. `None` means that it is dropped, as in [`ClientFrame::read`].
-    pub fn read<F: Fields<Text = T, Value = V>>(fields: &F) -> Option<Self> {
-        Some(match fields.tag()? {
-            Tag::Welcome => Self::Welcome {
-                id: fields.name(Key::ClientId)?,
-                version: fields.integer(Key::Version),
-                keepalive_ms: fields.integer(Key::Keepalive),
-            },
-            Tag::Ok => Self::Ok {
-                channel: fields.name(Key::Channel)?,
-                position: position(fields),
-                recovery: match fields.flag(Key::Recovered) {
-                    Some(true) => Some(Recovery::Recovered { count: fields.integer(Key::Number)? }),
-                    Some(false) => Some(Recovery::Lost { why: fields.text(Key::Why)? }),
-                    None => None,
-                },
-            },
-            Tag::Err => Self::Err {
-                channel: fields.text(Key::Channel)?,
-                reason: fields.text(Key::Reason)?,
-                request: fields.integer(Key::Number),
-            },
-            Tag::Msg => Self::Msg {
-                channel: fields.name(Key::Channel)?,
-                event: fields.name(Key::Event)?,
-                data: fields.value(Key::Data).unwrap_or_else(F::null),
-                id: fields.text(Key::EventId)?,
-                offset: fields.integer(Key::Offset),
-                previous: fields.integer(Key::Previous),
-            },
-            Tag::Ping => Self::Ping,
-            Tag::Gap => Self::Gap {
-                channel: fields.name(Key::Channel)?,
-                position: position(fields)?,
-                why: fields.text(Key::Why)?,
-            },
-            Tag::Pos => {
-                Self::Pos { channel: fields.name(Key::Channel)?, offset: fields.integer(Key::Offset)? }
-            }
-            Tag::Ack => Self::Ack {
-                request: fields.integer(Key::Number)?,
-                id: fields.text(Key::EventId)?,
-                offset: fields.integer(Key::Offset),
-            },
-            Tag::Pres => Self::Presence {
-                channel: fields.name(Key::Channel)?,
-                joined: fields.value(Key::Joined),
-                left: fields.value(Key::Left),
-                updated: fields.value(Key::Updated),
-            },
-            Tag::Auth => Self::Auth { expires: fields.integer(Key::Expires) },
-            Tag::Bye => Self::Bye { code: fields.integer(Key::Code)?, after_ms: fields.integer(Key::After)? },
-            Tag::Hist => Self::History {
-                channel: fields.name(Key::Channel)?,
-                request: fields.integer(Key::Number)?,
-                position: position(fields)?,
-                events: fields.value(Key::Events)?,
             },
             _ => return None,
         })

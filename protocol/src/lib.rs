@@ -16,6 +16,7 @@ mod frame;
 mod json;
 mod pattern;
 pub mod reason;
+mod receiver;
 
 pub use channel::{
     MAX_CHANNEL_BYTES, MAX_EVENT_BYTES, MAX_KEY_BYTES, is_valid_channel, is_valid_event, is_valid_key,
@@ -26,6 +27,7 @@ pub use frame::{ClientFrame, DEFAULT_PAGE, MAX_PAGE, Position, Recovery, ServerF
 #[cfg(feature = "json")]
 pub use json::{JsonFields, Text};
 pub use pattern::{Pattern, PatternError, Rules, allowed_by_default};
+pub use receiver::Receiver;
 
 /// Where the gateway is mounted unless it is told otherwise.
 pub const DEFAULT_PATH: &str = "/_broadcast";

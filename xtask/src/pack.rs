@@ -21,6 +21,9 @@ use crate::{
 /// The files of the package's `dist/`.
 const DIST: [&str; 4] = ["index.js", "index.cjs", "index.d.ts", "index.d.cts"];
 
+/// What wasm-bindgen's glue names at length and nobody else uses.
+const OWN_PROPERTIES: [&str; 4] = ["__wbg_ptr", "__destroy_into_raw", "__wrap", "_wbg_cb_unref"];
+
 pub(crate) struct Package {
     pub(crate) tarball: PathBuf,
     sizes: Value,
@@ -113,6 +116,7 @@ fn esbuild(workspace: &Workspace, build: &Path, format: &str, out: &Path) -> Res
             .command(setup::npm_program(&workspace.package(), "esbuild"))
             .arg(build.join("index.js"))
             .args(["--bundle", "--minify", "--target=es2022", "--log-level=warning", "--drop:console"])
+            .arg(format!("--mangle-props=^({})$", OWN_PROPERTIES.join("|")))
             .arg(format!("--format={format}"))
             .arg(format!("--outfile={}", out.display())),
     )

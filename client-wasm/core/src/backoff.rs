@@ -6,14 +6,11 @@ use crate::Options;
 /// least 0 and below 1. Nobody looks at a hidden page: it waits a part of the longest delay from the first attempt
 /// on, so that pages in the background do not all call at the moment a gateway comes back.
 pub(crate) fn delay_ms(options: &Options, attempt: u32, hidden: bool, random: f64) -> u64 {
-    let max = options.reconnect_max_delay_ms;
-    let ceiling = if hidden {
-        max
-    } else {
-        let doublings = attempt.saturating_sub(1).min(31);
-        options.reconnect_initial_delay_ms.saturating_mul(1 << doublings).min(max)
-    };
-    (ceiling as f64 * random) as u64
+    let max = options.reconnect_max_delay_ms as f64;
+    let doubled =
+        options.reconnect_initial_delay_ms as f64 * f64::from(1_u32 << attempt.saturating_sub(1).min(31));
+    let ceiling = if hidden || doubled > max { max } else { doubled };
+    (ceiling * random) as u64
 }
 
 #[cfg(test)]

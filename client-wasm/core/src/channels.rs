@@ -27,6 +27,8 @@ pub enum ChannelState {
 enum Wire {
     Absent,
     Asked,
+    /// Asked behind a token that was refused: a refusal means nothing.
+    Doubted,
     Live,
     /// Live, and asked again: to hear whether the gateway is there, or to resume after a hole.
     Probed,
@@ -55,19 +57,12 @@ pub(crate) enum Step<C, T> {
     Forget(C),
 }
 
-/// What the gateway says to a question.
-#[derive(Debug)]
-pub(crate) enum Answer<T> {
-    Ok(Option<Position<T>>, Option<Recovery<T>>),
-    Err,
-}
-
-/// What an answer means to whoever wants the channel.
+/// What it means to whoever wants a channel that the gateway says that it is live.
 pub(crate) struct News<C, T> {
     pub(crate) channel: C,
     /// Events are missing, and why.
     pub(crate) gap: Option<T>,
-    /// It has become live, or was refused.
+    /// It was not live before.
     pub(crate) changed: bool,
 }
 
@@ -164,13 +159,18 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
         }
     }
 
-    /// There is another connection, or none: nothing is subscribed, and everything is to be looked at.
-    pub(crate) fn reset(&mut self) {
-        self.leaving.clear();
+    /// What could not be asked for before can be now.
+    pub(crate) fn look_at_all(&mut self) {
         self.changed.clear();
         for index in (0..self.slots.len() as u32).rev() {
             self.changed.push(index);
         }
+    }
+
+    /// There is another connection, or none: nothing is subscribed, and everything is to be looked at.
+    pub(crate) fn reset(&mut self) {
+        self.leaving.clear();
+        self.look_at_all();
         for slot in self.slots.iter_mut().flatten() {
             slot.wire = Wire::Absent;
             if let Some(stream) = &mut slot.stream {
@@ -215,47 +215,86 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
         None
     }
 
-    /// The gateway has answered. Gives what is news to whoever wants the channel.
-    pub(crate) fn answer(&mut self, id: ChannelId, answer: Answer<T>) -> Option<News<C, T>> {
+    /// The token was refused behind which channels were asked for.
+    pub(crate) fn doubt(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            if slot.wire == Wire::Asked {
+                slot.wire = Wire::Doubted;
+            }
+        }
+    }
+
+    /// Whether a refusal of this channel means nothing. Then it is asked for again.
+    pub(crate) fn excuse(&mut self, id: ChannelId) -> bool {
+        let doubted = self.slot(id).filter(|slot| slot.wire == Wire::Doubted);
+        let excused = doubted.map(|slot| slot.wire = Wire::Absent).is_some();
+        if excused {
+            self.changed.push(id.0);
+        }
+        excused
+    }
+
+    /// The gateway knows who this is: refusals are forgotten, and what was held back can be asked for.
+    pub(crate) fn pardon(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            if slot.wire == Wire::Denied {
+                slot.wire = Wire::Absent;
+            }
+        }
+        self.look_at_all();
+    }
+
+    /// The gateway has a channel live. Gives what is news to whoever wants it.
+    pub(crate) fn live(
+        &mut self,
+        id: ChannelId,
+        position: Option<Position<T>>,
+        recovery: Option<Recovery<T>>,
+    ) -> Option<News<C, T>> {
         let slot = self.slot(id)?;
-        let mut gap = None;
-        let mut changed = false;
-        let continuity = slot.stream.as_ref().map(|stream| stream.continuity);
-        match (slot.wire, answer) {
-            (Wire::Asked, Answer::Err) => {
-                slot.wire = Wire::Denied;
-                changed = true;
-            }
-            // The gateway has let go of it to resume it, and could not.
-            (Wire::Probed, Answer::Err) if continuity == Some(Continuity::Resuming) => {
-                slot.wire = Wire::Denied;
-                changed = true;
-            }
+        let changed = match slot.wire {
             // An `ok` after a refusal: the refusal was about a publish, which looks the same.
-            (Wire::Asked | Wire::Denied, Answer::Ok(position, recovery)) => {
-                slot.wire = Wire::Live;
-                changed = true;
-                gap = settle(&mut slot.stream, position, recovery);
-            }
-            (Wire::Live | Wire::Probed, answer) => {
-                slot.wire = Wire::Live;
-                // Otherwise there is a position: it never goes back, and what lies between may be on its way.
-                if matches!(continuity, None | Some(Continuity::Resuming))
-                    && let Answer::Ok(position, recovery) = answer
-                {
-                    gap = settle(&mut slot.stream, position, recovery);
-                }
-                if continuity == Some(Continuity::Resuming)
-                    && let Some(stream) = &mut slot.stream
-                {
-                    stream.continuity = Continuity::Mended;
-                }
-            }
-            _ => {}
+            Wire::Asked | Wire::Doubted | Wire::Denied => true,
+            Wire::Live | Wire::Probed => false,
+            Wire::Absent => return None,
+        };
+        slot.wire = Wire::Live;
+        let continuity = slot.stream.as_ref().map(|stream| stream.continuity);
+        let mut gap = None;
+        // Otherwise there is a position: it never goes back, and what lies between may be on its way.
+        if changed || matches!(continuity, None | Some(Continuity::Resuming)) {
+            gap = settle(&mut slot.stream, position, recovery);
+        }
+        if !changed
+            && continuity == Some(Continuity::Resuming)
+            && let Some(stream) = &mut slot.stream
+        {
+            stream.continuity = Continuity::Mended;
         }
         let news = slot.wanted.then(|| News { channel: slot.channel.clone(), gap, changed });
         self.changed.push(id.0);
         news
+    }
+
+    /// The gateway refuses a channel, or with version 1, where it is not `sure`, perhaps a publish on it. Gives the
+    /// channel when that is news to someone who wants it.
+    pub(crate) fn refuse(&mut self, id: ChannelId, sure: bool) -> Option<C> {
+        let slot = self.slot(id)?;
+        match slot.wire {
+            Wire::Asked => {}
+            Wire::Live | Wire::Probed if sure => {}
+            // It is an answer all the same.
+            Wire::Probed => {
+                slot.wire = Wire::Live;
+                self.changed.push(id.0);
+                return None;
+            }
+            Wire::Absent | Wire::Doubted | Wire::Live | Wire::Denied => return None,
+        }
+        slot.wire = Wire::Denied;
+        let channel = slot.wanted.then(|| slot.channel.clone());
+        self.changed.push(id.0);
+        channel
     }
 
     /// An event has come. Gives the channel that it is for.
@@ -321,7 +360,7 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
                     slot.wire = Wire::Probed;
                     return Probe::Ask(slot.channel.clone());
                 }
-                Wire::Asked | Wire::Probed => result = Probe::Listen,
+                Wire::Asked | Wire::Doubted | Wire::Probed => result = Probe::Listen,
                 Wire::Absent | Wire::Denied => {}
             }
         }
@@ -343,7 +382,7 @@ impl<C: Clone, T: Clone + From<&'static str>> Channels<C, T> {
 
     pub(crate) fn state(&self, id: ChannelId) -> Option<ChannelState> {
         Some(match self.wanted(id)?.wire {
-            Wire::Absent | Wire::Asked => ChannelState::Subscribing,
+            Wire::Absent | Wire::Asked | Wire::Doubted => ChannelState::Subscribing,
             Wire::Live | Wire::Probed => ChannelState::Subscribed,
             Wire::Denied => ChannelState::Denied,
         })

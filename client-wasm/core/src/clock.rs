@@ -1,5 +1,8 @@
 //! Time that does not run backwards.
 
+/// A time that does not come.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// Turns a wall clock into milliseconds that never go back. The wall clock is wanted, for it goes on while a
 /// machine sleeps; but one that is set back by an hour must not make a timer wait for that hour.
 #[derive(Debug, Default)]

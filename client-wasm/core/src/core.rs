@@ -1,20 +1,24 @@
 //! The state machine: what happens goes in, effects and the next deadline come out.
 
+mod authenticating;
+mod hearing;
 mod publishing;
 
 use crate::{
     backoff,
-    channels::{Answer, ChannelId, ChannelState, Channels, News, Probe, Step},
+    channels::{ChannelId, ChannelState, Channels, Probe, Step},
+    clock::NEVER,
     effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason},
     list,
     liveness::{LATE_MS, Liveness, PROBE_MS, Silence},
     options::Options,
     outbox::{Outbox, Weight},
-    phase::{Due, Open, Phase, STABLE_MS, SocketId, State},
+    phase::{Due, Open, Phase, STABLE_MS, SocketId, State, Welcome},
     requests::{HistoryPage, Request, Requests},
+    token::{Identity, TokenReason},
 };
 use publishing::drop_into;
-use tidings_protocol::{CloseCode, Reaction, ServerFrame, VERSION, reason as refusal};
+use tidings_protocol::{CloseCode, Reaction};
 
 /// A close without a code: the number that browsers give it.
 const ABNORMAL: u16 = 1006;
@@ -164,34 +168,6 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.last_number
     }
 
-    /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
-    /// a channel by its name.
-    pub fn receive(
-        &mut self,
-        now: u64,
-        socket: SocketId,
-        frame: Option<ServerFrame<T, V>>,
-        find: impl FnOnce(&T) -> Option<ChannelId>,
-    ) {
-        if socket != self.socket {
-            return;
-        }
-        match &mut self.phase {
-            Phase::Open(open) => {
-                open.liveness.hear(now);
-                if let Some(frame) = frame {
-                    self.handle(now, frame, find);
-                }
-            }
-            Phase::Connecting { .. } => {
-                if let Some(ServerFrame::Welcome { id, version, keepalive_ms }) = frame {
-                    self.welcome(now, id, version, keepalive_ms);
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// An event was received on a channel, with its offset and the one before it when it has them. Gives the channel
     /// when there is one to deliver it to; an event that is delivered at once, before the next [`Core::poll`], needs no
     /// effect. It is not told the time, which takes longer to read than all of this.
@@ -283,7 +259,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.expire(now);
         match &mut self.phase {
             Phase::Waiting { until: Some(until) } if *until <= now => self.open_socket(now),
-            Phase::Connecting { until } if *until <= now => {
+            Phase::Connecting { until, .. } if *until <= now => {
                 let next = if late { Next::AtOnce } else { Next::Backoff };
                 self.give_up_socket(now, CloseCode::Normal, reason::CONNECT_TIMEOUT, next);
             }
@@ -294,6 +270,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
                     let code = CloseCode::PingTimeout;
                     self.give_up_socket(now, code, code.reason(), next);
                 }
+                self.identify(now);
             }
             _ => {}
         }
@@ -301,15 +278,19 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
 
     /// When [`Core::timer`] wants to be called next. It may be later than it was told before.
     pub fn deadline(&self) -> Option<u64> {
-        let deadline = match &self.phase {
-            Phase::Waiting { until } => *until,
-            Phase::Connecting { until } => Some(*until),
-            Phase::Open(open) => open.liveness.deadline(),
-            Phase::Idle | Phase::Closed => None,
+        let mut deadline = match &self.phase {
+            Phase::Waiting { until } => until.unwrap_or(NEVER),
+            Phase::Connecting { until, .. } => *until,
+            Phase::Open(open) => open.liveness.deadline().min(open.identity.deadline()),
+            Phase::Idle | Phase::Closed => NEVER,
         };
-        let settle = self.channels.is_leaving().then_some(self.settle);
-        let expiry = self.outbox.oldest().map(|since| since.saturating_add(self.options.outbox_max_age_ms));
-        settle.into_iter().chain(deadline).chain(expiry).min()
+        if self.channels.is_leaving() {
+            deadline = deadline.min(self.settle);
+        }
+        if let Some(since) = self.outbox.oldest() {
+            deadline = deadline.min(since + self.options.outbox_max_age_ms);
+        }
+        (deadline != NEVER).then_some(deadline)
     }
 
     /// The next thing to do.
@@ -318,15 +299,21 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             return Some(effect);
         }
         let mut flowing = false;
+        let mut settled = false;
         let mut v2 = false;
         if let Phase::Open(open) = &mut self.phase
             && !open.stalled
         {
-            flowing = true;
             v2 = open.v2;
             if std::mem::take(&mut open.due.pong) {
                 return Some(Effect::Send(Outgoing::Pong));
             }
+            if let Some(token) = open.identity.send() {
+                self.channels.look_at_all();
+                return Some(Effect::Send(Outgoing::Authenticate { token }));
+            }
+            flowing = open.identity.may_subscribe();
+            settled = open.identity.settled;
             if let Some(channel) = open.due.probe.take() {
                 return Some(Effect::Send(Outgoing::Subscribe { channel, resume: None }));
             }
@@ -338,7 +325,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
                 Step::Forget(channel) => Effect::Forget(channel),
             });
         }
-        if !flowing {
+        if !settled {
             return None;
         }
         if let Some((number, frame)) = self.outbox.send(v2) {
@@ -396,14 +383,23 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
     fn open_socket(&mut self, now: u64) {
         self.socket.0 += 1;
         self.effects.push(Effect::Connect { socket: self.socket });
-        self.enter(Phase::Connecting { until: now + self.options.connect_timeout_ms });
+        if self.options.tokens {
+            self.effects.push(Effect::GetToken { socket: self.socket, reason: TokenReason::Connect });
+        }
+        let until = self.answer_until(now);
+        self.enter(Phase::Connecting { until, token: None, welcome: None });
     }
 
-    fn welcome(&mut self, now: u64, id: T, version: Option<u64>, keepalive_ms: Option<u64>) {
-        let v2 = version.is_some_and(|version| version >= VERSION);
+    /// Welcomed, and the token is there if there is to be one.
+    fn open(&mut self, now: u64, Welcome { id, v2, keepalive_ms }: Welcome<T>) {
+        let token = match &mut self.phase {
+            Phase::Connecting { token, .. } if v2 => token.take(),
+            _ => None,
+        };
         self.enter(Phase::Open(Open {
             id,
             since: now,
+            identity: Identity::new(token, self.answer_until(now)),
             liveness: Liveness::new(now, keepalive_ms),
             v2,
             draining: false,
@@ -414,99 +410,12 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         self.channels.reset();
         self.expire(now);
         if !v2 {
+            if self.options.tokens {
+                self.effects.push(Effect::Error { channel: None, reason: reason::NO_TOKENS.into() });
+            }
             self.outbox.give_up_sent(&mut drop_into(&mut self.effects));
             self.give_up_pages(None, false, reason::UNSUPPORTED.into());
         }
-    }
-
-    fn handle(&mut self, now: u64, frame: ServerFrame<T, V>, find: impl FnOnce(&T) -> Option<ChannelId>) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        let v2 = open.v2;
-        match frame {
-            ServerFrame::Msg { channel, event, data, id: text, offset, previous } => {
-                if let Some(id) = find(&channel)
-                    && let Some((channel, arrival)) = self.arrived(id, offset, previous)
-                {
-                    let channel = channel.clone();
-                    if arrival == Arrival::AfterGap {
-                        let why = reason::HOLE.into();
-                        self.effects.push(Effect::Gap { channel: channel.clone(), why });
-                    }
-                    let id = (arrival == Arrival::Unplaced).then_some(text);
-                    self.effects.push(Effect::Deliver { channel, event, data, id });
-                }
-            }
-            ServerFrame::Ok { channel, position, recovery } => {
-                if let Some(id) = find(&channel) {
-                    self.answer(id, Answer::Ok(position.filter(|_| v2), recovery.filter(|_| v2)));
-                }
-            }
-            ServerFrame::Err { channel, reason, request: Some(number) } if v2 => {
-                if self.requests.answered(number) {
-                    self.effects.push(Effect::History { request: number, page: Err(reason) });
-                    return;
-                }
-                self.effects.push(Effect::Error { channel: Some(channel), reason: reason.clone() });
-                if let Some(frame) = self.outbox.answered(number) {
-                    self.effects.push(Effect::Dropped { frame, reason });
-                }
-            }
-            ServerFrame::Err { channel: name, reason, .. } => {
-                let id = find(&name);
-                self.effects.push(Effect::Error { channel: Some(name), reason: reason.clone() });
-                let publish = [refusal::PUBLISH_DENIED, refusal::PUBLISH_FAILED];
-                if let Some(id) = id
-                    && (v2 || !publish.into_iter().any(|text| reason == text.into()))
-                    && let Some(channel) = self.answer(id, Answer::Err)
-                {
-                    self.give_up_pages(Some(id), true, reason.clone());
-                    self.effects.push(Effect::Denied { channel, reason });
-                }
-            }
-            ServerFrame::Ping => open.due.pong = true,
-            ServerFrame::Gap { channel, position, why } if v2 => {
-                if let Some(channel) = find(&channel).and_then(|id| self.channels.gap(id, position)) {
-                    self.effects.push(Effect::Gap { channel: channel.clone(), why });
-                }
-            }
-            ServerFrame::Pos { channel, offset } if v2 => {
-                if let Some(id) = find(&channel) {
-                    self.channels.pass(id, offset);
-                }
-            }
-            ServerFrame::Ack { request, id, offset } if v2 => {
-                if let Some(frame) = self.outbox.answered(request) {
-                    self.effects.push(Effect::Acknowledged { frame, id, offset });
-                }
-            }
-            ServerFrame::History { request, position, events, .. }
-                if v2 && self.requests.answered(request) =>
-            {
-                self.effects.push(Effect::History { request, page: Ok((position, events)) });
-            }
-            ServerFrame::Bye { after_ms, .. } if v2 => {
-                open.draining = true;
-                self.not_before = now.saturating_add(after_ms);
-                self.effects.push(Effect::Drain { after_ms });
-            }
-            _ => {}
-        }
-    }
-
-    /// The gateway has answered a `sub`. Gives the channel when it was refused.
-    fn answer(&mut self, id: ChannelId, answer: Answer<T>) -> Option<C> {
-        let refused = matches!(answer, Answer::Err);
-        let News { channel, gap, changed } = self.channels.answer(id, answer)?;
-        if let Some(why) = gap {
-            self.effects.push(Effect::Gap { channel: channel.clone(), why });
-        }
-        if refused {
-            return changed.then_some(channel);
-        }
-        if changed {
-            self.effects.push(Effect::Subscribed(channel));
-        }
-        None
     }
 
     /// The connection may be dead, or an attempt may succeed that would have failed before.
@@ -514,7 +423,9 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         match &mut self.phase {
             Phase::Waiting { until: Some(_) } if now >= self.not_before => self.open_socket(now),
             Phase::Waiting { until: None } if self.page.online => self.retry_at_once(now),
-            Phase::Connecting { until } if doubt == Doubt::Strong => *until = (*until).min(now + PROBE_MS),
+            Phase::Connecting { until, .. } if doubt == Doubt::Strong => {
+                *until = (*until).min(now + PROBE_MS);
+            }
             Phase::Open(open) => match self.channels.probe() {
                 Probe::Ask(channel) => {
                     open.due.probe = Some(channel);
@@ -587,7 +498,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
     }
 
     fn announce(&mut self, now: u64, attempt: u32, delay_ms: u64) {
-        self.enter(Phase::Waiting { until: Some(now.saturating_add(delay_ms)) });
+        self.enter(Phase::Waiting { until: Some(now + delay_ms) });
         self.effects.push(Effect::Reconnecting { attempt, delay_ms });
     }
 

@@ -1,6 +1,6 @@
 //! What the core asks of its owner.
 
-use crate::{SocketId, State};
+use crate::{SocketId, State, TokenReason};
 use tidings_protocol::Position;
 
 /// Why something failed, in the words an application sees.
@@ -25,6 +25,12 @@ pub mod reason {
     pub const UNSUPPORTED: &str = "unsupported";
     /// The channel is live and has no history.
     pub const NO_HISTORY: &str = "no-history";
+    /// The application gave no token, or not within `connectTimeoutMs`.
+    pub const TOKEN_FAILED: &str = "token failed";
+    /// The gateway did not answer a token within `connectTimeoutMs`.
+    pub const TOKEN_TIMEOUT: &str = "token timeout";
+    /// The gateway speaks version 1 and takes no tokens.
+    pub const NO_TOKENS: &str = "tokens unsupported";
     /// Why there is a gap: events are missing, and the gateway did not send them when it was asked to.
     pub const HOLE: &str = "hole";
 }
@@ -62,6 +68,11 @@ pub enum Outgoing<C, T, P> {
     },
     /// The answer to a `ping`.
     Pong,
+    /// Tell the gateway who this is.
+    Authenticate {
+        /// What the application gave.
+        token: T,
+    },
 }
 
 /// How an event stands to those before it.
@@ -94,6 +105,13 @@ pub enum Effect<C, T, V, P> {
     Connect {
         /// Goes with everything that this socket reports.
         socket: SocketId,
+    },
+    /// Ask the application for a token. When it has answered: [`crate::Core::token`].
+    GetToken {
+        /// The socket that it is for.
+        socket: SocketId,
+        /// Why it is wanted.
+        reason: TokenReason,
     },
     /// Close the socket and listen to it no longer.
     Close {

@@ -18,6 +18,7 @@ mod outbox;
 mod phase;
 mod position;
 mod requests;
+mod token;
 
 pub use crate::core::Core;
 pub use channels::{ChannelId, ChannelState};
@@ -28,3 +29,4 @@ pub use options::{NUMBERS, NumberOption, Options};
 pub use outbox::{MAX_IN_FLIGHT, Weight};
 pub use phase::{STABLE_MS, SocketId, State};
 pub use requests::{HistoryPage, MAX_REQUESTS};
+pub use token::{MAX_REFUSALS, TokenReason};

@@ -1,5 +1,6 @@
 //! Whether the gateway is still there.
 
+use crate::clock::NEVER;
 use tidings_protocol::KEEPALIVE_GRACE_MS;
 
 /// How long a probe may go unanswered before the connection is replaced, in milliseconds.
@@ -14,9 +15,10 @@ pub(crate) struct Liveness {
     heard: u64,
     /// Something was heard since, and nobody has looked at the clock.
     untimed: bool,
-    /// From `welcome`, when the gateway promises to be heard.
-    keepalive: Option<u64>,
-    probe: Option<u64>,
+    /// How long the gateway is silent at the most; 0 when it promises nothing.
+    interval: u64,
+    /// When a probe has to be answered, or [`NEVER`].
+    probe: u64,
 }
 
 /// Why a silent connection is taken for dead.
@@ -28,21 +30,23 @@ pub(crate) enum Silence {
 
 impl Liveness {
     pub(crate) fn new(now: u64, keepalive_ms: Option<u64>) -> Self {
-        Self { heard: now, untimed: false, keepalive: keepalive_ms.filter(|&ms| ms > 0), probe: None }
+        let keepalive = keepalive_ms.unwrap_or(0);
+        let interval = if keepalive > 0 { keepalive + KEEPALIVE_GRACE_MS } else { 0 };
+        Self { heard: now, untimed: false, interval, probe: NEVER }
     }
 
     /// Anything that was received is a sign of life.
     pub(crate) fn hear(&mut self, now: u64) {
         self.heard = now;
         self.untimed = false;
-        self.probe = None;
+        self.probe = NEVER;
     }
 
     /// The same without a look at the clock, which the next timer has: it is wanted a quarter of the interval after
     /// what was heard with one, so that silence is noticed by so much too late at most.
     pub(crate) fn hear_untimed(&mut self) {
         self.untimed = true;
-        self.probe = None;
+        self.probe = NEVER;
     }
 
     /// Somebody has looked at the clock: what was heard without it counts as heard now.
@@ -55,21 +59,23 @@ impl Liveness {
     /// Something must be heard within [`PROBE_MS`]. A probe under way is not prolonged.
     pub(crate) fn probe(&mut self, now: u64) {
         self.time(now);
-        self.probe.get_or_insert(now + PROBE_MS);
+        self.probe = self.probe.min(now + PROBE_MS);
     }
 
-    /// By when something must be heard. A probe comes before the keepalive interval: after a sleep that one is
-    /// over, while what was received meanwhile may not have been seen yet.
-    pub(crate) fn deadline(&self) -> Option<u64> {
-        self.probe.or_else(|| {
-            let interval = self.keepalive?.saturating_add(KEEPALIVE_GRACE_MS);
-            Some(self.heard.saturating_add(if self.untimed { interval / 4 } else { interval }))
-        })
+    /// By when something must be heard, or [`NEVER`]. A probe comes before the keepalive interval: after a sleep that one
+    /// is over, while what was received meanwhile may not have been seen yet.
+    pub(crate) fn deadline(&self) -> u64 {
+        if self.probe != NEVER || self.interval == 0 {
+            return self.probe;
+        }
+        self.heard + if self.untimed { self.interval / 4 } else { self.interval }
     }
 
     pub(crate) fn silence(&self, now: u64) -> Option<Silence> {
-        self.deadline().filter(|&deadline| deadline <= now)?;
-        Some(if self.probe.is_some() { Silence::Probe } else { Silence::Keepalive })
+        if self.deadline() > now {
+            return None;
+        }
+        Some(if self.probe == NEVER { Silence::Keepalive } else { Silence::Probe })
     }
 }
 
@@ -80,19 +86,19 @@ mod tests {
     #[test]
     fn a_gateway_without_keepalive_is_never_taken_for_dead() {
         for keepalive in [None, Some(0)] {
-            assert_eq!(Liveness::new(0, keepalive).deadline(), None);
+            assert_eq!(Liveness::new(0, keepalive).deadline(), NEVER);
         }
     }
 
     #[test]
     fn silence_for_the_interval_and_ten_seconds_is_death() {
         let mut liveness = Liveness::new(1_000, Some(30_000));
-        assert_eq!(liveness.deadline(), Some(41_000));
+        assert_eq!(liveness.deadline(), 41_000);
         assert_eq!(liveness.silence(40_999), None);
         assert_eq!(liveness.silence(41_000), Some(Silence::Keepalive));
         liveness.hear(41_000);
         assert_eq!(liveness.silence(41_000), None);
-        assert_eq!(liveness.deadline(), Some(81_000));
+        assert_eq!(liveness.deadline(), 81_000);
     }
 
     #[test]
@@ -111,9 +117,9 @@ mod tests {
         let mut liveness = Liveness::new(1_000, Some(30_000));
         liveness.probe(2_000);
         liveness.hear_untimed();
-        assert_eq!(liveness.deadline(), Some(11_000));
+        assert_eq!(liveness.deadline(), 11_000);
         liveness.time(11_000);
-        assert_eq!((liveness.silence(11_000), liveness.deadline()), (None, Some(51_000)));
+        assert_eq!((liveness.silence(11_000), liveness.deadline()), (None, 51_000));
         liveness.time(51_000);
         assert_eq!(liveness.silence(51_000), Some(Silence::Keepalive));
     }
@@ -131,7 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_beyond_all_time_does_not_overflow() {
-        assert_eq!(Liveness::new(u64::MAX, Some(u64::MAX)).deadline(), Some(u64::MAX));
+    fn the_longest_interval_on_the_wire_does_not_overflow() {
+        let longest = tidings_protocol::MAX_INTEGER;
+        assert_eq!(Liveness::new(longest, Some(longest)).deadline(), 2 * longest + KEEPALIVE_GRACE_MS);
     }
 }

@@ -18,6 +18,8 @@ pub struct Options {
     /// How long a publish may wait for a connection or its acknowledgement, in milliseconds. Default and maximum
     /// 240,000: a gateway keeps idempotency keys for 5 minutes, and a repeat has to come well before.
     pub outbox_max_age_ms: u64,
+    /// Whether the application gives tokens. Default: no.
+    pub tokens: bool,
 }
 
 /// The largest `outbox_max_age_ms`.
@@ -33,6 +35,7 @@ impl Default for Options {
             outbox_limit: 200,
             outbox_max_bytes: 1 << 20,
             outbox_max_age_ms: MAX_AGE_MS as u64,
+            tokens: false,
         }
     }
 }

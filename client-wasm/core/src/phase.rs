@@ -1,6 +1,6 @@
 //! Where the connection stands.
 
-use crate::liveness::Liveness;
+use crate::{liveness::Liveness, token::Identity};
 
 /// How long a connection has to last before the count of attempts starts again, in milliseconds: a gateway that
 /// accepts and drops is not hammered.
@@ -34,9 +34,22 @@ pub(crate) enum Phase<C, T> {
     /// Since a socket was asked for, and at the longest until then.
     Connecting {
         until: u64,
+        /// What the application has given.
+        token: Option<T>,
+        /// The gateway has welcomed this client, which waits for the token.
+        welcome: Option<Welcome<T>>,
     },
     Open(Open<C, T>),
     Closed,
+}
+
+/// What a gateway says first.
+#[derive(Debug)]
+pub(crate) struct Welcome<T> {
+    pub(crate) id: T,
+    /// The gateway speaks version 2.
+    pub(crate) v2: bool,
+    pub(crate) keepalive_ms: Option<u64>,
 }
 
 /// A connection that was welcomed.
@@ -44,6 +57,7 @@ pub(crate) enum Phase<C, T> {
 pub(crate) struct Open<C, T> {
     pub(crate) id: T,
     pub(crate) since: u64,
+    pub(crate) identity: Identity<T>,
     pub(crate) liveness: Liveness,
     /// The gateway speaks version 2.
     pub(crate) v2: bool,

@@ -11,6 +11,7 @@ import type {
   HistoryPage,
   Off,
   PublishResult,
+  TokenRequest,
   WebSocketLike,
 } from 'tidings'
 
@@ -29,9 +30,15 @@ const options: BroadcastClientOptions = {
   outboxMaxBytes: 1_048_576,
   outboxMaxAgeMs: 240_000,
   connectTimeoutMs: 10_000,
+  getToken: ({ reason }) => (reason === 'connect' ? 'token' : Promise.resolve('another')),
 }
 const client = new BroadcastClient(options)
 new BroadcastClient()
+new BroadcastClient({ getToken: async (request: TokenRequest) => request.reason })
+// @ts-expect-error: a token is a string
+new BroadcastClient({ getToken: () => 42 })
+// @ts-expect-error: there is no such reason
+new BroadcastClient({ getToken: ({ reason }) => (reason === 'bored' ? 'a' : 'b') })
 
 const id: string | undefined = client.id
 const connected: boolean = client.connected

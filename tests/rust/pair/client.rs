@@ -175,6 +175,7 @@ impl World {
                 ClientFrame::<&str, &str>::Pub { channel, event, data: None, request, key }.to_json()
             }
             Outgoing::History { .. } => panic!("nobody asks for history"),
+            Outgoing::Authenticate { .. } => panic!("nobody has a token"),
         };
         link.up.send(self.now, &self.random, Item::Text(text), self.plan.fault);
     }

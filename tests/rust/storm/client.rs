@@ -233,6 +233,7 @@ fn encode(frame: &Outgoing<String, String, Note>) -> String {
         }
         .to_json(),
         Outgoing::History { .. } => panic!("nobody asks for history"),
+        Outgoing::Authenticate { .. } => panic!("nobody has a token"),
     }
 }
 

@@ -15,7 +15,9 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             Phase::Closed => {
                 self.effects.push(Effect::Dropped { frame, reason: reason::DISCONNECTED.into() });
             }
-            Phase::Open(open) if !open.stalled => self.outbox.push(self.last_number, now, frame),
+            Phase::Open(open) if !open.stalled && open.identity.settled => {
+                self.outbox.push(self.last_number, now, frame);
+            }
             _ => {
                 self.outbox.push(self.last_number, now, frame);
                 self.hold();

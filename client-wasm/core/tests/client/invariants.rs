@@ -4,7 +4,7 @@ use crate::script::{Does, Done, Frame, Sim, line};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 use tidings_client_core::{
-    Effect, HistoryPage, MAX_IN_FLIGHT, MAX_REQUESTS, Options, Outgoing, PageChange, State,
+    Effect, HistoryPage, MAX_IN_FLIGHT, MAX_REQUESTS, Options, Outgoing, PageChange, SocketId, State,
 };
 use tidings_protocol::{Position, Recovery, ServerFrame};
 
@@ -33,6 +33,11 @@ enum Input {
     Pos(usize, u64),
     Bye(u64),
     Ping,
+    /// The application gives a token, or cannot.
+    Token(bool),
+    /// The gateway accepts one, until then, or refuses.
+    Accept(Option<u64>),
+    Reject,
     Closed(u16),
     /// From a socket before this one.
     Stale(u16),
@@ -65,6 +70,9 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (channel, 0u64..9).prop_map(|(channel, offset)| Input::Pos(channel, offset)),
         1 => (0..MAX_AFTER).prop_map(Input::Bye),
         2 => Just(Input::Ping),
+        5 => prop::bool::weighted(0.8).prop_map(Input::Token),
+        4 => prop::option::of(0u64..300).prop_map(Input::Accept),
+        2 => Just(Input::Reject),
         4 => code.clone().prop_map(Input::Closed),
         1 => code.prop_map(Input::Stale),
         4 => prop::sample::select(vec![
@@ -79,6 +87,8 @@ fn input() -> impl Strategy<Value = Input> {
 /// What an onlooker knows, who sees only inputs and effects.
 #[derive(Default)]
 struct Onlooker {
+    /// The application gives tokens.
+    tokens: bool,
     /// There is a socket, with what it has subscribed and how often each channel was asked for since the answer.
     socket: Option<Connection>,
     state: Option<State>,
@@ -95,6 +105,8 @@ struct Onlooker {
 struct Connection {
     welcomed: bool,
     v2: bool,
+    /// What became of its token.
+    token: Token,
     last_sent: Option<u32>,
     in_flight: HashSet<u32>,
     asked: HashSet<u64>,
@@ -102,6 +114,16 @@ struct Connection {
     refused: bool,
     /// Live or asked for.
     subscribed: HashMap<String, Sub>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Token {
+    #[default]
+    None,
+    Sent,
+    /// Refused for good, as it seems.
+    Refused,
+    Accepted,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,6 +182,15 @@ impl Onlooker {
                     assert!(matches!(sub, None | Some(Sub::Denied)), "forgotten while subscribed");
                 }
             }
+            Effect::GetToken { .. } => {
+                assert!(self.tokens && self.socket.is_some(), "a token that nobody needs");
+            }
+            Effect::Error { channel: None, reason } if reason == "unauthorized" => {
+                if let Some(socket) = &mut self.socket {
+                    let sent = socket.token == Token::Sent;
+                    socket.token = if sent { Token::Refused } else { socket.token };
+                }
+            }
             Effect::Reconnecting { attempt, delay_ms } => {
                 assert!(*attempt > 0 && *delay_ms <= Options::default().reconnect_max_delay_ms + MAX_AFTER);
             }
@@ -171,6 +202,15 @@ impl Onlooker {
         let socket = self.socket.as_mut().expect("frames need a socket");
         assert!(socket.welcomed, "a frame before welcome");
         assert!(!socket.refused, "a frame for a socket that takes none");
+        let token = if self.tokens && socket.v2 { socket.token } else { Token::Accepted };
+        match frame {
+            Outgoing::Subscribe { .. } => assert_ne!(token, Token::None, "asked by nobody"),
+            Outgoing::Publish { .. } | Outgoing::History { .. } => {
+                assert!(matches!(token, Token::Refused | Token::Accepted), "before it is known who asks");
+            }
+            Outgoing::Authenticate { .. } => assert!(self.tokens && socket.v2, "a token for nobody"),
+            Outgoing::Unsubscribe(_) | Outgoing::Pong => {}
+        }
         match frame {
             Outgoing::Subscribe { channel, resume } => {
                 assert!(socket.v2 || resume.is_none(), "resuming with version 1");
@@ -203,6 +243,11 @@ impl Onlooker {
                 assert!(socket.v2 && socket.asked.insert(*request), "asked twice");
                 assert!(socket.asked.len() <= MAX_REQUESTS, "too many requests");
             }
+            Outgoing::Authenticate { .. } => {
+                if socket.token == Token::None {
+                    socket.token = Token::Sent;
+                }
+            }
             Outgoing::Pong => {}
         }
     }
@@ -221,6 +266,8 @@ impl Onlooker {
         {
             *known = match (*known, sub) {
                 (Sub::Asked, sub) => sub,
+                // Only in version 1 it may have been about a publish.
+                (Sub::Live | Sub::Probed, Sub::Denied) if socket.v2 => Sub::Denied,
                 (Sub::Probed, _) | (Sub::Denied, Sub::Live) => Sub::Live,
                 (known, _) => known,
             };
@@ -237,12 +284,13 @@ fn number(frame: &Frame) -> u32 {
 }
 
 fn play(inputs: Vec<Input>, options: Options, seed: u64) -> Result<(), TestCaseError> {
+    let tokens = options.tokens;
     let mut random = seed;
     let mut sim = Sim::new(options, move || {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 11) as f64 / (1u64 << 53) as f64
     });
-    let mut onlooker = Onlooker::default();
+    let mut onlooker = Onlooker { tokens, ..Onlooker::default() };
     let mut log = Vec::new();
     for input in inputs {
         log.push(format!("> {input:?}"));
@@ -257,9 +305,10 @@ fn play(inputs: Vec<Input>, options: Options, seed: u64) -> Result<(), TestCaseE
             prop_assert_eq!(onlooker.pages.len(), onlooker.requests.len(), "{}", log.join("\n"));
         }
         if sim.core.state() == State::Open {
-            // Everything wanted is asked for, unless the socket refuses.
+            // Everything wanted is asked for, unless the socket refuses or nobody knows who asks.
             let socket = onlooker.socket.as_ref().expect("an open client has a socket");
-            for channel in onlooker.wanted.iter().filter(|_| !sim.refused) {
+            let known = !tokens || !socket.v2 || socket.token == Token::Accepted;
+            for channel in onlooker.wanted.iter().filter(|_| !sim.refused && known) {
                 prop_assert!(socket.subscribed.contains_key(channel), "{}", log.join("\n"));
             }
         }
@@ -372,6 +421,21 @@ fn apply(sim: &mut Sim, onlooker: &mut Onlooker, input: Input, log: &mut Vec<Str
             };
             sim.receive(socket, Some(message));
         }
+        Input::Token(_) if !onlooker.tokens => {}
+        Input::Token(given) => sim.core.token(now, SocketId(socket), given.then(|| "t".into())),
+        Input::Accept(after_s) => {
+            if let Some(socket) = &mut onlooker.socket
+                && socket.token != Token::None
+            {
+                socket.token = Token::Accepted;
+            }
+            let expires = after_s.map(|after_s| now / 1_000 + after_s);
+            sim.receive(socket, Some(ServerFrame::Auth { expires }));
+        }
+        Input::Reject => {
+            let (channel, reason) = (String::new(), "unauthorized".into());
+            sim.receive(socket, Some(ServerFrame::Err { channel, reason, request: None }));
+        }
         Input::Ping => sim.receive(socket, Some(ServerFrame::Ping)),
         Input::Closed(code) => {
             onlooker.socket = None;
@@ -407,8 +471,10 @@ proptest! {
         seed: u64,
         limit in prop::sample::select(vec![0usize, 1, 3, 200]),
         attempts in prop::sample::select(vec![0u32, 1, 5, u32::MAX]),
+        tokens: bool,
     ) {
-        let options = Options { outbox_limit: limit, max_reconnect_attempts: attempts, ..Options::default() };
+        let options =
+            Options { outbox_limit: limit, max_reconnect_attempts: attempts, tokens, ..Options::default() };
         play(inputs, options, seed)?;
     }
 }

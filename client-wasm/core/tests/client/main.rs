@@ -10,3 +10,4 @@ mod page;
 mod positions;
 mod promise;
 mod script;
+mod token;

@@ -3,15 +3,15 @@
 //! A line that starts with `>` is an input, the lines below it are the effects, in order. A line that starts with
 //! `?` asks something, `!` sets an option, `#` is a remark. Time stands still but for `> after 100` (timers fire when
 //! they are due) and `> sleep 100` (the machine sleeps, and a timer that was due then fires late). Random numbers are
-//! one half.
+//! one half. `! tokens` is the option to give tokens.
 //!
 //! A position is written `k:10`, an epoch and an offset. An event may have an offset, `11`, or that and the one before
-//! it, `15/12`. What follows `#` is the number of a request.
+//! it, `15/12`. What follows `#` is the number of a request. An error about no channel names `-`.
 
 use std::collections::HashMap;
 use tidings_client_core::{
     ChannelId, ChannelState, Closed, Core, Effect, HistoryPage, NUMBERS, Options, Outgoing, PageChange,
-    SocketId, State, Weight,
+    SocketId, State, TokenReason, Weight,
 };
 use tidings_protocol::{Position, Recovery, ServerFrame};
 
@@ -192,6 +192,8 @@ impl Sim {
             // The machine sleeps, and something happens before a timer fires.
             "sleep-timers" => self.now += number(1),
             "closed" => self.closed(self.socket, number(1) as u16),
+            "token" => self.core.token(self.now, SocketId(self.socket), Some(text(1))),
+            "no-token" => self.core.token(self.now, SocketId(self.socket), None),
             "failed" => self.core.failed(self.now, SocketId(self.socket), text(1)),
             "refuse" => self.refusing = Refusing::All,
             "accept" => self.refusing = Refusing::No,
@@ -228,7 +230,7 @@ impl Sim {
                     "err" => {
                         let request = words.last().and_then(|word| word.strip_prefix('#'));
                         frame(ServerFrame::Err {
-                            channel: text(1),
+                            channel: text(1).replace('-', ""),
                             reason: words[2..words.len() - usize::from(request.is_some())].join(" "),
                             request: request.map(|number| number.parse().expect("a number")),
                         })
@@ -259,6 +261,7 @@ impl Sim {
                         position: position(word(3)).expect("a position"),
                         events: text(4),
                     }),
+                    "auth" => frame(ServerFrame::Auth { expires: words.get(1).map(|_| number(1)) }),
                     "bye" => frame(ServerFrame::Bye { code: 1012, after_ms: number(1) }),
                     _ => panic!("no such input: {line}"),
                 };
@@ -332,6 +335,15 @@ pub(crate) fn line(effect: &Does) -> String {
             format!("send hist {channel} #{request}{page}")
         }
         Effect::Send(Outgoing::Pong) => "send pong".into(),
+        Effect::Send(Outgoing::Authenticate { token }) => format!("send auth {token}"),
+        Effect::GetToken { reason, .. } => {
+            let reason = match reason {
+                TokenReason::Connect => "connect",
+                TokenReason::Expiring => "expiring",
+                TokenReason::Refused => "refused",
+            };
+            format!("get token: {reason}")
+        }
         Effect::Acknowledged { frame, id, offset } => {
             format!("acked {} {id}{}", frame.0, optional("at ", *offset))
         }
@@ -369,6 +381,10 @@ pub(crate) fn play(script: &str) {
         script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let mut options = Options::default();
     for line in lines.iter().filter_map(|line| line.strip_prefix("! ")) {
+        if line == "tokens" {
+            options.tokens = true;
+            continue;
+        }
         let (name, value) = line.split_once(' ').expect("an option and its value");
         let number = NUMBERS.iter().find(|number| number.name == name).expect("a known option");
         assert!(number.set(&mut options, value.parse().expect("a number")), "{line}");
