@@ -47,8 +47,8 @@ impl FromStr for PostgresOptions {
 /// The URL as the library reads it, and the file of `sslrootcert`, which it does not know.
 fn split(url: &str) -> (String, Option<PathBuf>) {
     // A password may have a question mark.
-    let query = url.find('@').and_then(|at| Some(at + url[at..].find('?')?)).or_else(|| url.find('?'));
-    let Some(query) = query else { return (url.to_owned(), None) };
+    let host = url.find('@').unwrap_or(0);
+    let Some(query) = url[host..].find('?').map(|at| host + at) else { return (url.to_owned(), None) };
     let (mut authorities, mut pairs) = (None, Vec::new());
     for pair in url[query + 1..].split('&') {
         match pair.split_once('=') {
