@@ -2,7 +2,7 @@
 
 mod body;
 mod channels;
-mod door;
+pub(crate) mod door;
 mod keys;
 mod lockout;
 mod publish;

@@ -18,6 +18,10 @@ impl Backlog {
         self.bytes.load(Ordering::Acquire) > FULL
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }

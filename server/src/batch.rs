@@ -25,7 +25,7 @@ impl Gateway {
             }
             self.shared.upstreams.backlog.room().await;
             // A channel's order is the order of the first polls, which nothing but the broadcaster may hold up.
-            let mut publish = unconstrained(self.shared.broadcaster.publish(channel, event.clone()));
+            let mut publish = unconstrained(Box::pin(self.shared.publish(channel, event.clone())));
             match (&mut publish).now_or_never() {
                 Some(outcome) => outcomes[at] = Some(outcome),
                 None => running.push(async move { (at, publish.await) }),
@@ -39,7 +39,9 @@ impl Gateway {
         while let Some((at, outcome)) = running.next().await {
             outcomes[at] = Some(outcome);
         }
-        outcomes.into_iter().map(|outcome| outcome.expect("each event was published or refused")).collect()
+        let outcomes =
+            outcomes.into_iter().map(|outcome| outcome.expect("each event was published or refused"));
+        outcomes.inspect(|outcome| self.shared.count_published(outcome)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be commanded. Each command has a file, and so has each group of settings of `serve`; where settings come from
 //! is in [`settings`].
 
+mod admin;
 mod announcement;
 mod api;
 mod caller;
@@ -12,6 +13,7 @@ mod failure;
 mod health;
 #[cfg(feature = "tokens")]
 mod identity;
+mod limits;
 mod listener;
 mod logging;
 #[cfg(feature = "postgres")]

@@ -22,6 +22,9 @@ pub struct Config {
     pub sse_heartbeat: Duration,
     /// The longest time over which clients are sent away when the gateway drains. Default 30 s.
     pub drain: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed, as addresses or networks such as `10.0.0.0/8`. Where a connection
+    /// comes from matters to [`Limits::connections_per_address`] alone. Default: none.
+    pub trusted_proxies: Vec<String>,
     /// What becomes of a client whose subject has expired: see [`Subject::with_expiry`](crate::Subject::with_expiry).
     /// Default [`Expiry::Close`].
     pub expiry: Expiry,
@@ -41,6 +44,7 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             sse_heartbeat: Duration::from_secs(15),
             drain: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
             expiry: Expiry::default(),
             expiry_grace: Duration::from_secs(25),
             limits: Limits::default(),
@@ -61,6 +65,9 @@ impl Config {
         for origin in &self.allowed_origins {
             crate::origin::check(origin)?;
         }
+        for proxy in &self.trusted_proxies {
+            crate::peers::network(proxy)?;
+        }
         if self.sse_heartbeat.is_zero() {
             return Err("invalid sse_heartbeat 0: allowed is 1 ms or more".to_owned());
         }
@@ -80,6 +87,14 @@ impl Config {
             if value == 0 {
                 return Err(format!("invalid limit {name} = 0: allowed is 1 or more"));
             }
+        }
+        let least = limits.channels_per_connection;
+        if limits.commands_per_second > 0 && (limits.commands_burst as usize) < least {
+            return Err(format!(
+                "invalid limit commands_burst = {}: allowed is channels_per_connection = {least} or more, for a \
+                 client that comes back subscribes to all its channels at once",
+                limits.commands_burst
+            ));
         }
         Ok(())
     }
@@ -104,6 +119,13 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Channels of one connection; above it `too many channels`. Default 128.
     pub channels_per_connection: usize,
+    /// Commands of one connection per second, for as long as it goes on; above it the connection is closed with 4029. A
+    /// command is whatever a client sends but its answers to pings. 0 turns the limit off. Default 100.
+    pub commands_per_second: u32,
+    /// Commands that a connection may send at once, when it was silent before. Default 512: a client of ours that comes
+    /// back sends up to 361 in one breath (128 `sub`, 200 publishes of its outbox, 32 `hist`, an `auth`), and one of
+    /// version 1, which may subscribe twice, 456.
+    pub commands_burst: u32,
     /// Publishes of one connection that wait for the application or the backplane; above it the connection is
     /// closed with 4029. Default 4,096: more than a client can send before the first one is looked at.
     pub waiting_publishes: usize,
@@ -118,9 +140,16 @@ pub struct Limits {
     pub resume_events: usize,
     /// Connections at the same time; above it HTTP 503. Default 100,000.
     pub connections: usize,
+    /// Connections at the same time from one address, and in IPv6 from one network of 64 bits; above it HTTP 503. Behind a
+    /// proxy the address is the proxy's, unless it is one of [`Config::trusted_proxies`]. 0, the default, turns the limit
+    /// off.
+    pub connections_per_address: usize,
     /// New connections per second; above it HTTP 503. A gateway that drains sends its clients away no faster than this
     /// either. Default 1,000.
     pub connections_per_second: u32,
+    /// Whether `commands_per_second` and `connections_per_address` are only watched: what is above them is counted
+    /// (`tidings_dry_run_excess_total`) and logged, and let through. Default: no.
+    pub dry_run: bool,
     /// Largest body of a request to the HTTP API, in bytes; above it HTTP 413. The data of one event may have no more than
     /// half of `queue_bytes` there: more could not be sent to a client that comes back. Default 1 MiB.
     pub api_body_bytes: usize,
@@ -131,13 +160,17 @@ impl Default for Limits {
         Self {
             frame_bytes: 64 * 1024,
             channels_per_connection: 128,
+            commands_per_second: 100,
+            commands_burst: 512,
             waiting_publishes: 4_096,
             waiting_bytes: 2 * 1024 * 1024,
             queue_bytes: 1024 * 1024,
             queue_stall: Duration::from_secs(10),
             resume_events: 1_000,
             connections: 100_000,
+            connections_per_address: 0,
             connections_per_second: 1_000,
+            dry_run: false,
             api_body_bytes: 1024 * 1024,
         }
     }

@@ -2,17 +2,22 @@
 
 mod connection;
 
+use crate::metrics::Tally;
 use bytes::Bytes;
 pub(crate) use connection::{Connection, Fault, Phase, Received, Transport};
 use slab::Slab;
-use std::ops::{Index, IndexMut};
+use std::{
+    ops::{Index, IndexMut},
+    sync::Arc,
+};
 
 /// Connections by slot. Whatever is sent on one goes through here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connections {
     all: Slab<Connection>,
     /// By slot. A thousand subscribers' lanes fit into the processor's nearest cache; their connections do not.
     lanes: Vec<Lane>,
+    tally: Arc<Tally>,
 }
 
 /// The socket of a connection on which nothing waits, so that the next bytes may go out at once; -1 for any other.
@@ -60,6 +65,11 @@ impl Connections {
         self.all.len()
     }
 
+    /// None yet; `tally` is told how much waits.
+    pub(crate) fn new(tally: Arc<Tally>) -> Self {
+        Self { all: Slab::new(), lanes: Vec::new(), tally }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
         self.all.iter().map(|(slot, connection)| (slot as u32, connection))
     }
@@ -87,7 +97,9 @@ impl Connections {
 
     pub(crate) fn remove(&mut self, slot: u32) -> Connection {
         self.lanes[slot as usize] = Lane::CLOSED;
-        self.all.remove(slot as usize)
+        let connection = self.all.remove(slot as usize);
+        self.tally.queued_bytes.subtract(connection.counted_bytes.into());
+        connection
     }
 
     /// Sends `chunk` at once when nothing waits before it and `direct` says that nothing comes right behind it;
@@ -135,8 +147,14 @@ impl Connections {
         Some(flushed)
     }
 
-    fn settle(&mut self, slot: u32) {
-        self.lanes[slot as usize] = Lane::of(&self[slot]);
+    /// Takes in what has become of a connection's outbox.
+    pub(crate) fn settle(&mut self, slot: u32) {
+        let connection = &mut self.all[slot as usize];
+        let waiting = u32::try_from(connection.outbox.bytes()).unwrap_or(u32::MAX);
+        let counted = std::mem::replace(&mut connection.counted_bytes, waiting);
+        self.tally.queued_bytes.add(waiting.into());
+        self.tally.queued_bytes.subtract(counted.into());
+        self.lanes[slot as usize] = Lane::of(connection);
     }
 }
 

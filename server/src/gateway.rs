@@ -3,27 +3,34 @@
 #[cfg(feature = "webhooks")]
 use crate::NotifyWebhook;
 use crate::{
-    Authorization, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject, IntoVerdict,
-    Page, PublishContext, Published, Range, Subject,
+    Authorization, BoxError, BroadcastError, Broadcaster, Config, Event, IntoAuthorization, IntoSubject,
+    IntoVerdict, Page, PublishContext, Published, Range, Subject,
     auth::{self, Access},
     control::Control,
     job::Identify,
     mailbox::{Hubs, Post},
-    names, upgrade,
+    metrics::{Counters, Metrics, Outcome, Source},
+    names,
+    peers::{Full, Peers, Seat},
+    upgrade,
     upstream::{ResumeLimits, Upstreams, Watch},
 };
 use actix_web::{HttpRequest, web::ServiceConfig};
-use futures_util::{FutureExt, future::ready};
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     num::NonZero,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tidings_protocol::{CloseCode, Pattern};
 use tokio::{sync::Notify, time::timeout};
@@ -46,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) clients: AtomicUsize,
     pub(crate) client_left: Notify,
-    pub(crate) dropped_frames: AtomicU64,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) resolve_subject: Option<SubjectResolver>,
     pub(crate) control: Arc<Control>,
     resolve_token: Option<TokenResolver>,
@@ -55,6 +62,7 @@ pub(crate) struct Shared {
     notify: Option<Arc<NotifyWebhook>>,
     echo: bool,
     pace: DefaultDirectRateLimiter,
+    peers: Option<Arc<Peers>>,
     draining: AtomicBool,
     closed: AtomicBool,
 }
@@ -81,6 +89,51 @@ impl Shared {
     /// Whether another connection may be opened at this moment, by the number of those before it.
     pub(crate) fn in_pace(&self) -> bool {
         self.pace.check().is_ok()
+    }
+
+    /// The place of a connection from `peer` among those of its address; `None` where these are not counted.
+    pub(crate) fn seat<'a>(
+        &self,
+        peer: Option<SocketAddr>,
+        forwarded: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> Result<Option<Box<Seat>>, Full> {
+        let (Some(peers), Some(peer)) = (&self.peers, peer) else { return Ok(None) };
+        peers.seat(peer, forwarded).map(Some)
+    }
+
+    /// Whether `subject` may use `channel`. Where an authorizer is asked, its time is measured.
+    pub(crate) async fn authorize(
+        &self,
+        channel: Arc<str>,
+        subject: Option<Subject>,
+    ) -> Result<Authorization, BoxError> {
+        let began = Instant::now();
+        match self.access.check(channel, subject) {
+            Either::Left(known) => known.await,
+            Either::Right(asked) => {
+                let answer = asked.await;
+                self.counters.authorized(&answer, began.elapsed());
+                answer
+            }
+        }
+    }
+
+    /// Publishes what was checked, and measures how long the backplane takes.
+    pub(crate) async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
+        let began = Instant::now();
+        let published = self.broadcaster.publish(channel, event).await;
+        self.counters.took_to_publish(began.elapsed());
+        published
+    }
+
+    /// Counts what has become of a backend's publish.
+    pub(crate) fn count_published(&self, published: &Result<Published, BroadcastError>) {
+        let outcome = match published {
+            Ok(_) => Outcome::Accepted,
+            Err(BroadcastError::Config(_)) => Outcome::Invalid,
+            Err(_) => Outcome::Failed,
+        };
+        self.counters.published(Source::Backend, outcome);
     }
 
     /// Whether all clients have gone in time.
@@ -195,9 +248,15 @@ impl Gateway {
     /// # Errors
     /// [`BroadcastError::Config`] for an invalid channel, event name or key, otherwise what the broadcaster says.
     pub async fn publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
+        let published = self.check_and_publish(channel, event).await;
+        self.shared.count_published(&published);
+        published
+    }
+
+    async fn check_and_publish(&self, channel: &str, event: Event) -> Result<Published, BroadcastError> {
         names::check(channel, &event)?;
         self.shared.upstreams.backlog.room().await;
-        self.shared.broadcaster.publish(channel, event).await
+        self.shared.publish(channel, event).await
     }
 
     /// Asks the rules whether `subject` may use `channel`.
@@ -209,7 +268,7 @@ impl Gateway {
         channel: &str,
         subject: Option<Subject>,
     ) -> Result<Authorization, BroadcastError> {
-        match self.shared.access.check(channel.into(), subject).await {
+        match self.shared.authorize(channel.into(), subject).await {
             Ok(answer) if answer.authorized => Ok(answer),
             Ok(_) => Err(BroadcastError::Unauthorized { channel: channel.to_owned() }),
             Err(source) => Err(BroadcastError::Authorizer { channel: channel.to_owned(), source }),
@@ -233,7 +292,7 @@ impl Gateway {
 
     /// How many frames of clients were dropped because they made no sense.
     pub fn dropped_frame_count(&self) -> u64 {
-        self.shared.dropped_frames.load(Ordering::Relaxed)
+        Metrics::new(self).dropped_frames()
     }
 
     /// Sends the clients away: refuses new ones, tells each that it will be closed, and closes them with 1012 in random
@@ -422,15 +481,17 @@ impl Builder {
         self.config.check().map_err(BroadcastError::Config)?;
         let limits = &self.config.limits;
         let per_second = NonZero::new(limits.connections_per_second).expect("the settings were checked");
+        let counters = Arc::<Counters>::default();
         let resume = ResumeLimits { events: limits.resume_events, bytes: limits.resume_bytes() };
         let shared = Shared {
-            upstreams: Arc::new(Upstreams::new(resume, self.watch())),
+            upstreams: Arc::new(Upstreams::new(resume, self.watch(), counters.clone())),
+            peers: Peers::new(&self.config),
             config: Arc::new(self.config),
             access: self.access,
             broadcaster: self.broadcaster,
             clients: AtomicUsize::new(0),
             client_left: Notify::new(),
-            dropped_frames: AtomicU64::new(0),
+            counters,
             resolve_subject: self.resolve_subject,
             control: Arc::default(),
             resolve_token: self.resolve_token,

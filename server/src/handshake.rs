@@ -18,6 +18,8 @@ const ANSWER_LEN: usize = ANSWER.len() + ACCEPT_LEN + 4;
 pub(crate) struct Handshake<'a> {
     pub(crate) host: &'a str,
     pub(crate) origin: Option<&'a str>,
+    /// `X-Forwarded-For`.
+    pub(crate) forwarded: Option<&'a [u8]>,
     /// How many bytes it has; what follows are frames.
     pub(crate) len: usize,
     key: &'a [u8],
@@ -33,7 +35,7 @@ impl<'a> Handshake<'a> {
         if request.method != Some("GET") || request.path != Some(path) || request.version != Some(1) {
             return None;
         }
-        let (mut host, mut origin, mut key) = (None, None, None);
+        let (mut host, mut origin, mut key, mut forwarded) = (None, None, None, None);
         let (mut connection, mut upgrade, mut version) = (None, None, None);
         for header in request.headers {
             let is = |name| header.name.eq_ignore_ascii_case(name);
@@ -44,6 +46,7 @@ impl<'a> Handshake<'a> {
                 7 if is("upgrade") => &mut upgrade,
                 10 if is("connection") => &mut connection,
                 14 if is("content-length") => return None,
+                15 if is("x-forwarded-for") => &mut forwarded,
                 17 if is("transfer-encoding") => return None,
                 17 if is("sec-websocket-key") => &mut key,
                 21 if is("sec-websocket-version") => &mut version,
@@ -65,7 +68,7 @@ impl<'a> Handshake<'a> {
             Some(origin) => Some(text(origin)?),
             None => None,
         };
-        Some(Self { host: text(host?)?, origin, len, key })
+        Some(Self { host: text(host?)?, origin, forwarded, len, key })
     }
 
     /// The head of the answer that grants it.
@@ -109,7 +112,11 @@ mod tests {
         let answer = String::from_utf8(handshake.answer().to_vec()).expect("text");
         assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
         assert!(answer.ends_with("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
-        assert_eq!(parse(&format!("{PLAIN}\r\n")).expect("a handshake").origin, None);
+        let text = format!("{PLAIN}\r\n");
+        let plain = parse(&text).expect("a handshake");
+        assert_eq!((plain.origin, plain.forwarded), (None, None));
+        let text = format!("{PLAIN}X-Forwarded-For: 192.0.2.1\r\n\r\n");
+        assert_eq!(parse(&text).expect("a handshake").forwarded, Some(&b"192.0.2.1"[..]));
     }
 
     #[test]
@@ -133,6 +140,7 @@ mod tests {
             "Sec-WebSocket-Version: 13",
             "Origin: \u{e9}",
             "Origin: a\r\nOrigin: a",
+            "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2",
             "bad header: x",
         ] {
             assert_eq!(parse(&format!("{PLAIN}{header}\r\n\r\n")), None, "{header}");

@@ -15,6 +15,8 @@ use crate::{
     gateway::Shared,
     job::{Done, Identify, Job},
     mailbox::{Inbox, Mailbox, Post, Token},
+    metrics::{Tally, Watched},
+    peers::Seat,
     session::{Effect, Session},
     wire,
 };
@@ -44,6 +46,7 @@ const ROUNDS_PER_TURN: usize = 16;
 pub(crate) struct Hub {
     pub(crate) shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
+    tally: Arc<Tally>,
     state: RefCell<State>,
 }
 
@@ -51,6 +54,7 @@ pub(crate) struct Hub {
 struct State {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
+    tally: Arc<Tally>,
     started: Instant,
     connections: Connections,
     generation: u32,
@@ -72,11 +76,13 @@ impl Hub {
     /// A hub, with its task, on this thread.
     pub(crate) fn start(shared: Arc<Shared>) -> Rc<Self> {
         let mailbox = Arc::<Mailbox>::default();
+        let tally = shared.counters.hub();
         let state = State {
             shared: shared.clone(),
             mailbox: mailbox.clone(),
+            tally: tally.clone(),
             started: Instant::now(),
-            connections: Connections::default(),
+            connections: Connections::new(tally.clone()),
             generation: 0,
             channels: HashMap::default(),
             timers: BinaryHeap::new(),
@@ -90,27 +96,34 @@ impl Hub {
         };
         shared.hubs.add(mailbox.clone());
         actix_rt::spawn(control::listen(shared.control.clone(), Arc::downgrade(&shared)));
-        let hub = Rc::new(Self { shared, mailbox, state: RefCell::new(state) });
+        let hub = Rc::new(Self { shared, mailbox, tally, state: RefCell::new(state) });
         let task = hub.clone();
         // The hub bounds its own turns.
         actix_rt::spawn(tokio::task::unconstrained(async move {
             let mut inbox = Inbox::default();
             let mut alarm = Box::pin(sleep(Duration::ZERO));
-            poll_fn(|cx| task.turn(&mut inbox, alarm.as_mut(), cx)).await;
+            poll_fn(|cx| {
+                let began = Instant::now();
+                let polled = task.turn(&mut inbox, alarm.as_mut(), cx);
+                task.tally.turns.observe(began.elapsed());
+                polled
+            })
+            .await;
         }));
         hub
     }
 
     /// Takes a new connection. `head` is sent before `welcome`; `early` came right behind the handshake;
-    /// without `identify` the client is nobody.
+    /// without `identify` the client is nobody. It keeps its `seat` until it has gone.
     pub(crate) fn open(
         self: &Rc<Self>,
         transport: impl FnOnce(Token, &Arc<Mailbox>) -> Transport,
         head: &[u8],
         early: &mut BytesMut,
         identify: Option<Identify>,
+        seat: Option<Box<Seat>>,
     ) -> Token {
-        let token = self.state.borrow_mut().open(transport, head, early, identify);
+        let token = self.state.borrow_mut().open(transport, head, early, identify, seat);
         self.start_jobs();
         token
     }
@@ -221,6 +234,7 @@ impl Drop for Hub {
         }
         self.shared.clients.fetch_sub(state.connections.len(), Ordering::Relaxed);
         self.shared.client_left.notify_waiters();
+        self.tally.ended();
     }
 }
 
@@ -262,7 +276,10 @@ impl State {
                     self.jobs.push_back(Job::Authorize { token, ticket, channel, subject });
                 }
                 Effect::Attach { channel, resume } => self.attach(slot, channel, resume),
-                Effect::Replay(frames) => sent = sent.and(self.replay(slot, &frames, now)),
+                Effect::Replay(frames) => {
+                    self.tally.replayed.add(frames.len() as u64);
+                    sent = sent.and(self.replay(slot, &frames, now));
+                }
                 Effect::Detach { channel, slot: place } => self.detach(slot, &channel, place),
                 Effect::Publish { context, key } => {
                     let token = self.token(slot);
@@ -272,9 +289,8 @@ impl State {
                     let token = self.token(slot);
                     self.jobs.push_back(Job::History { token, request, channel, range, subject });
                 }
-                Effect::Dropped => {
-                    self.shared.dropped_frames.fetch_add(1, Ordering::Relaxed);
-                }
+                Effect::Dropped => self.tally.unknown_frames.add(1),
+                Effect::Excess => self.shared.counters.exceeded(Watched::Commands),
                 Effect::Close(code) => close = Some(code),
             }
         }

@@ -4,6 +4,7 @@ use crate::{
     Authorization, BoxError, Event, Page, Position, PublishContext, Published, Range, Subject,
     gateway::Shared,
     mailbox::{Mailbox, Token},
+    metrics::{Outcome, Source},
     upstream::{Member, Route},
 };
 use futures_util::future::LocalBoxFuture;
@@ -63,14 +64,16 @@ impl Job {
                 Done::Resolved { token, subject }
             }
             Self::Authorize { token, ticket, channel, subject } => {
-                let answer = shared.access.check(channel.clone(), subject).await;
+                let answer = shared.authorize(channel.clone(), subject).await;
                 if let Err(error) = &answer {
                     warn!(channel = &*channel, error, "an authorizer failed");
                 }
                 Done::Authorized { token, ticket, answer: answer.ok() }
             }
             Self::Publish { token, context, key } => {
-                Done::Published { token, outcome: publish(&shared, context, key).await }
+                let outcome = publish(&shared, context, key).await;
+                shared.counters.published(Source::Client, in_short(&outcome));
+                Done::Published { token, outcome }
             }
             Self::History { token, request, channel, range, subject } => {
                 let outcome = history(&shared, &channel, range, subject).await;
@@ -105,7 +108,7 @@ pub(crate) async fn identify(shared: &Shared, answer: Identify) -> Result<Option
 
 /// Whether a subject may use a channel, or why not.
 async fn admit(shared: &Shared, channel: &Arc<str>, subject: Option<Subject>) -> Result<(), &'static str> {
-    match shared.access.check(channel.clone(), subject).await {
+    match shared.authorize(channel.clone(), subject).await {
         Ok(answer) if answer.authorized => Ok(()),
         Ok(_) => Err(reason::UNAUTHORIZED),
         Err(error) => {
@@ -133,10 +136,18 @@ async fn publish(
     }
     let mut event = Event::new(event, data);
     event.key = key;
-    shared.broadcaster.publish(&channel, event).await.map_err(|error| {
+    shared.publish(&channel, event).await.map_err(|error| {
         debug!(channel = &*channel, %error, "a client's publish failed");
         reason::PUBLISH_FAILED
     })
+}
+
+fn in_short<T>(outcome: &Result<T, &'static str>) -> Outcome {
+    match *outcome {
+        Ok(_) => Outcome::Accepted,
+        Err(reason::UNAUTHORIZED | reason::PUBLISH_DENIED) => Outcome::Denied,
+        Err(_) => Outcome::Failed,
+    }
 }
 
 async fn history(

@@ -19,6 +19,7 @@ mod backoff;
 mod backplane;
 mod batch;
 mod broadcaster;
+mod bucket;
 mod config;
 mod connections;
 mod control;
@@ -41,6 +42,7 @@ mod job;
 mod listeners;
 mod mailbox;
 mod memory;
+mod metrics;
 mod names;
 #[cfg(feature = "nats")]
 mod nats;
@@ -48,6 +50,7 @@ mod origin;
 mod outbox;
 mod patience;
 mod peeked;
+mod peers;
 #[cfg(feature = "tokens")]
 mod policy;
 #[cfg(feature = "postgres")]
@@ -91,6 +94,7 @@ pub use event::{Delivery, Event, Place, Position, Published, RawJson};
 pub use gateway::{Builder, Gateway};
 pub use history::{Histories, History, Page, Range};
 pub use memory::MemoryBroadcaster;
+pub use metrics::Metrics;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
 #[cfg(feature = "tokens")]

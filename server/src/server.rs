@@ -291,14 +291,14 @@ where
 fn hand_over(
     framed: Framed<Peeked, h1::Codec>,
     response: actix_web::HttpResponse,
-    Handoff { hub, identify }: Handoff,
+    Handoff { hub, identify, seat }: Handoff,
 ) -> io::Result<()> {
     let mut parts = framed.into_parts();
     let head = actix_http::Response::from(response.drop_body());
     parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
     let Peeked { read, stream, .. } = parts.io;
     parts.read_buf.extend_from_slice(&read);
-    upgrade::open(&hub, stream, &parts.write_buf, &parts.read_buf, identify);
+    upgrade::open(&hub, stream, &parts.write_buf, &parts.read_buf, identify, seat);
     Ok(())
 }
 

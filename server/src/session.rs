@@ -6,7 +6,9 @@
 
 mod identity;
 
-use crate::{Authorization, Config, Page, Position, PublishContext, Published, Range, RawJson, Subject};
+use crate::{
+    Authorization, Config, Page, Position, PublishContext, Published, Range, RawJson, Subject, bucket::Bucket,
+};
 use bytes::Bytes;
 use identity::{HistoryRequest, Identity};
 use std::{collections::VecDeque, sync::Arc};
@@ -75,6 +77,8 @@ pub enum Effect {
     },
     /// A frame was dropped in silence.
     Dropped,
+    /// A command was above the limit, and let through: [`Limits::dry_run`](crate::Limits::dry_run).
+    Excess,
     /// Close the connection. The last effect of a session but for those of [`Session::end`].
     Close(CloseCode),
 }
@@ -103,6 +107,7 @@ pub struct Session {
     identity: Identity,
     channels: Vec<Membership>,
     publishes: Publishes,
+    commands: Bucket,
     next_ticket: u32,
     history_requests: u32,
     heard_at: u64,
@@ -189,6 +194,7 @@ impl Session {
             identity: Identity::unknown(),
             channels: Vec::new(),
             publishes: Publishes::default(),
+            commands: Bucket::default(),
             next_ticket: 0,
             history_requests: 0,
             heard_at: now,
@@ -212,13 +218,30 @@ impl Session {
         self.heard_at = now;
     }
 
+    /// The client sent something that costs the gateway work; whether it may. If not, the session is closed.
+    pub fn command(&mut self, now: u64, effects: &mut VecDeque<Effect>) -> bool {
+        self.heard(now);
+        let limits = &self.config.limits;
+        let (per_second, burst) = (limits.commands_per_second, limits.commands_burst);
+        if self.closed || per_second == 0 || self.commands.add(now, per_second, burst) {
+            return !self.closed;
+        }
+        if limits.dry_run {
+            effects.push_back(Effect::Excess);
+        } else {
+            self.close(CloseCode::TooManyCommands, effects);
+        }
+        !self.closed
+    }
+
     /// The client sent a text frame.
     pub fn text(&mut self, text: &str, now: u64, effects: &mut VecDeque<Effect>) {
         self.heard(now);
-        if self.closed {
+        let frame = ClientFrame::parse(text);
+        if self.closed || (!matches!(frame, Some(ClientFrame::Pong)) && !self.command(now, effects)) {
             return;
         }
-        match ClientFrame::parse(text) {
+        match frame {
             Some(ClientFrame::Sub { channel, resume }) => {
                 let resume =
                     resume.map(|at| Box::new(Position { epoch: at.epoch.into(), offset: at.offset }));

@@ -16,7 +16,7 @@ use crate::{
     names::check_channel,
     origin,
     problem::{only, problem},
-    upgrade::{refuse_page, room, turn_away},
+    upgrade::{refuse_page, room, turn_away, turned_away},
 };
 use actix_http::ws::Frame;
 use actix_web::{
@@ -100,14 +100,14 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
         let detail = format!("this is no WebSocket endpoint: that is {}", shared.config.path);
         return Err(problem(StatusCode::BAD_REQUEST, &detail));
     }
-    turn_away(shared, request).map_or(Ok(()), Err)?;
+    let seat = turn_away(shared, request).map_err(turned_away)?;
     let bad = |detail: String| problem(StatusCode::BAD_REQUEST, &detail);
     let Query(query) = Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| bad(error.to_string()))?;
     let channels = channels(&query, shared.config.limits.channels_per_connection).map_err(bad)?;
     let subject = identify(shared, shared.identify(request.clone())).await.ok().flatten();
     let subject = subject.filter(|subject| shared.admits(subject));
-    let asked = channels.iter().map(|channel| shared.access.check(channel.clone(), subject.clone()));
+    let asked = channels.iter().map(|channel| shared.authorize(channel.clone(), subject.clone()));
     for (channel, answer) in channels.iter().zip(join_all(asked).await) {
         match answer {
             Ok(answer) if answer.authorized => {}
@@ -123,11 +123,14 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
         }
     }
     // The gateway may have filled up, or begun to close, while the application was asked.
-    room(shared).map_err(|detail| problem(StatusCode::SERVICE_UNAVAILABLE, detail))?;
+    room(shared).map_err(|refusal| {
+        shared.counters.refused(refusal);
+        turned_away(refusal)
+    })?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
     let expires_at = subject.as_ref().and_then(Subject::expires_at);
     let answer = ready(Ok(subject)).boxed_local();
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(answer));
+    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(answer), seat);
     let subscriptions = feed.subscriptions();
     let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat, expires_at);
     for frame in subscriptions {

@@ -40,6 +40,16 @@ impl<K> Subscribers<K> {
         self.live.is_empty() && self.recovering.is_empty()
     }
 
+    /// How many get the channel's events.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether nobody gets the channel's events.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Who gets the channel's events.
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.live.iter().map(|(_, who)| who)

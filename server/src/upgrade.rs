@@ -1,8 +1,21 @@
 //! From an HTTP request to a connection of the worker's hub.
 
 use crate::{
-    Gateway, connections::Transport, gateway::Shared, guard::Guard, handshake::Handshake, hub::Hub,
-    job::Identify, mailbox::Token, origin, problem::problem, socket::Socket, sse, worker::leave_place,
+    Gateway,
+    connections::Transport,
+    gateway::Shared,
+    guard::Guard,
+    handshake::Handshake,
+    hub::Hub,
+    job::Identify,
+    mailbox::Token,
+    metrics::Refusal,
+    origin,
+    peers::{FORWARDED_FOR, Seat},
+    problem::problem,
+    socket::Socket,
+    sse,
+    worker::leave_place,
 };
 use actix_http::ws::{self, Frame, ProtocolError};
 use actix_rt::task::JoinHandle;
@@ -29,6 +42,7 @@ use std::{
     cell::OnceCell,
     convert::Infallible,
     future::pending,
+    net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -43,6 +57,7 @@ pub(crate) struct OwnSocket;
 pub(crate) struct Handoff {
     pub(crate) hub: Rc<Hub>,
     pub(crate) identify: Option<Identify>,
+    pub(crate) seat: Option<Box<Seat>>,
 }
 
 pub(crate) fn routes(gateway: Gateway) -> impl FnOnce(&mut ServiceConfig) {
@@ -81,7 +96,7 @@ impl Entrance {
 
     /// Makes a stream whose first bytes are an ordinary handshake a connection of the hub. The stream comes back when
     /// the route has to look at the request, or to refuse it.
-    pub(crate) fn enter(&self, stream: TcpStream, read: &[u8]) -> Option<TcpStream> {
+    pub(crate) fn enter(&self, stream: TcpStream, peer: SocketAddr, read: &[u8]) -> Option<TcpStream> {
         let config = &self.shared.config;
         let handshake = if self.direct { Handshake::parse(read, &config.path) } else { None };
         let allowed = |handshake: &Handshake<'_>| {
@@ -89,12 +104,16 @@ impl Entrance {
                 origin::is_page_allowed(origin, Some(handshake.host), &config.allowed_origins)
             })
         };
-        let admitted = |handshake: &Handshake<'_>| {
-            room(&self.shared).is_ok() && allowed(handshake) && self.shared.in_pace()
+        let admit = |handshake: &Handshake<'_>| {
+            if room(&self.shared).is_err() || !allowed(handshake) {
+                return None;
+            }
+            let seat = self.shared.seat(Some(peer), handshake.forwarded.into_iter()).ok()?;
+            self.shared.in_pace().then_some(seat)
         };
-        match handshake.filter(admitted) {
-            Some(handshake) => {
-                open(self.hub(), stream, &handshake.answer(), &read[handshake.len..], None);
+        match handshake.and_then(|handshake| admit(&handshake).map(|seat| (handshake, seat))) {
+            Some((handshake, seat)) => {
+                open(self.hub(), stream, &handshake.answer(), &read[handshake.len..], None, seat);
                 None
             }
             None => Some(stream),
@@ -105,26 +124,40 @@ impl Entrance {
 /// Makes `stream` a connection of the hub, which answers with `head` first.
 ///
 /// `early` is copied, to let go of the large buffer that HTTP may have been read with.
-pub(crate) fn open(hub: &Rc<Hub>, stream: TcpStream, head: &[u8], early: &[u8], identify: Option<Identify>) {
+pub(crate) fn open(
+    hub: &Rc<Hub>,
+    stream: TcpStream,
+    head: &[u8],
+    early: &[u8],
+    identify: Option<Identify>,
+    seat: Option<Box<Seat>>,
+) {
     let frame_bytes = hub.shared.config.limits.frame_bytes;
     let transport =
         |token, mailbox: &_| Transport::Socket(Socket::new(stream, frame_bytes, token, Arc::clone(mailbox)));
-    hub.open(transport, head, &mut BytesMut::from(early), identify);
+    hub.open(transport, head, &mut BytesMut::from(early), identify, seat);
 }
 
 async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_web::Result<HttpResponse> {
-    if let Some(refusal) = refuse(&hub.shared, &request) {
-        return Ok(refusal);
+    if !request.headers().contains_key(UPGRADE) {
+        return Ok(upgrade_required());
     }
+    if let Some(detail) = mistake(request.headers()) {
+        return Ok(problem(StatusCode::BAD_REQUEST, detail));
+    }
+    let seat = match turn_away(&hub.shared, &request) {
+        Ok(seat) => seat,
+        Err(refusal) => return Ok(turned_away(refusal)),
+    };
     let mut handshake = ws::handshake(request.head())?;
     let identify = hub.shared.resolve_subject.is_some().then(|| hub.shared.identify(request.clone()));
     if request.extensions().contains::<OwnSocket>() {
         let mut response: HttpResponse = handshake.finish().map_into_boxed_body().into();
-        response.extensions_mut().insert(Handoff { hub, identify });
+        response.extensions_mut().insert(Handoff { hub, identify, seat });
         return Ok(response);
     }
     leave_place(&request);
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify);
+    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify, seat);
     let limit = hub.shared.config.limits.frame_bytes;
     let too_large = Rc::new(Notify::new());
     let guard = Box::pin(Guard::new(payload.into_inner(), limit, too_large.clone()));
@@ -177,17 +210,11 @@ fn frame(message: Message) -> Frame {
     }
 }
 
-fn refuse(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
-    if !request.headers().contains_key(UPGRADE) {
-        let detail = "this is a WebSocket endpoint: connect with a WebSocket client";
-        let mut response = problem(StatusCode::UPGRADE_REQUIRED, detail);
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        return Some(response);
-    }
-    if let Some(detail) = mistake(request.headers()) {
-        return Some(problem(StatusCode::BAD_REQUEST, detail));
-    }
-    turn_away(shared, request)
+fn upgrade_required() -> HttpResponse {
+    let detail = "this is a WebSocket endpoint: connect with a WebSocket client";
+    let mut response = problem(StatusCode::UPGRADE_REQUIRED, detail);
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response
 }
 
 /// What is wrong with a handshake that could be understood in two ways, and so by a proxy in another one.
@@ -207,33 +234,43 @@ pub(crate) fn mistake(headers: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-/// Why a client cannot be taken, however it comes: the gateway is closing or full, or the page is of a wrong origin.
-pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
-    if let Err(detail) = room(shared) {
-        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
-    }
-    let refusal = refuse_page(shared, request);
-    if refusal.is_none() && !shared.in_pace() {
-        let detail = "the gateway takes no more new connections in this second";
-        return Some(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
-    }
-    refusal
+/// Why a client cannot be taken, however it comes: the gateway is closing or full, the page is of a wrong origin, too
+/// many come from there or at once. If it can, its place among those of its address, when these are counted.
+pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Result<Option<Box<Seat>>, Refusal> {
+    let taken = || {
+        room(shared)?;
+        if !origin::is_allowed(request.headers(), &shared.config.allowed_origins) {
+            return Err(Refusal::Origin);
+        }
+        let forwarded: Vec<_> =
+            request.headers().get_all(FORWARDED_FOR).map(|line| line.as_bytes()).collect();
+        let seat = shared.seat(request.peer_addr(), forwarded.into_iter()).map_err(|_| Refusal::Address)?;
+        if shared.in_pace() { Ok(seat) } else { Err(Refusal::Pace) }
+    };
+    taken().inspect_err(|refusal| shared.counters.refused(*refusal))
+}
+
+/// What a client is told that is not taken: 503 comes with a hint when to come back.
+pub(crate) fn turned_away(refusal: Refusal) -> HttpResponse {
+    let status = match refusal {
+        Refusal::Origin => StatusCode::FORBIDDEN,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    problem(status, refusal.detail())
 }
 
 /// Why the page that a request comes from may not use the gateway.
 pub(crate) fn refuse_page(shared: &Shared, request: &HttpRequest) -> Option<HttpResponse> {
-    let detail =
-        "this page's origin is not allowed: only pages of the gateway's own host and allowed origins are";
     let allowed = origin::is_allowed(request.headers(), &shared.config.allowed_origins);
-    (!allowed).then(|| problem(StatusCode::FORBIDDEN, detail))
+    (!allowed).then(|| turned_away(Refusal::Origin))
 }
 
 /// Whether another connection may be opened; if not, why.
-pub(crate) fn room(shared: &Shared) -> Result<(), &'static str> {
+pub(crate) fn room(shared: &Shared) -> Result<(), Refusal> {
     if shared.is_closing() {
-        Err("the gateway is closing")
+        Err(Refusal::Closing)
     } else if shared.clients.load(Ordering::Relaxed) >= shared.config.limits.connections {
-        Err("the gateway has as many connections as it may")
+        Err(Refusal::Full)
     } else {
         Ok(())
     }

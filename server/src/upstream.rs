@@ -5,6 +5,7 @@ use crate::{
     backlog::Backlog,
     broadcaster::Subscription,
     mailbox::{Mailbox, Post},
+    metrics::Counters,
     tail::{LINGER, Replay, Tail, Verdict},
     wire,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Upstreams {
     channels: Mutex<HashMap<Arc<str>, Arc<Upstream>, RandomState>>,
     pub(crate) backlog: Arc<Backlog>,
     resume: ResumeLimits,
+    counters: Arc<Counters>,
     watch: Option<Watch>,
 }
 
@@ -72,6 +74,7 @@ pub(crate) struct Route {
     subscribers: AtomicUsize,
     backlog: Arc<Backlog>,
     resume: ResumeLimits,
+    counters: Arc<Counters>,
     /// Held while history is read, so that who waits for the same finds it read.
     reading: AsyncMutex<()>,
 }
@@ -84,10 +87,12 @@ struct Flow {
 }
 
 impl Route {
-    fn new(channel: Arc<str>, backlog: Arc<Backlog>, resume: ResumeLimits) -> Self {
+    fn new(channel: Arc<str>, upstreams: &Upstreams) -> Self {
+        let Upstreams { backlog, resume, counters, .. } = upstreams;
+        let (backlog, resume, counters) = (backlog.clone(), *resume, counters.clone());
         let flow = Mutex::new(Flow { hubs: Vec::new(), tail: Tail::new(resume.bytes) });
         let (subscribers, reading) = Default::default();
-        Self { channel, flow, subscribers, backlog, resume, reading }
+        Self { channel, flow, subscribers, backlog, resume, counters, reading }
     }
 
     fn notice(&self, notice: &Notice) {
@@ -118,6 +123,7 @@ impl Route {
         if flow.hubs.is_empty() {
             return;
         }
+        self.counters.arrived(delivery.id);
         let frame = frame.unwrap_or_else(|| encode(delivery));
         let place = delivery.place.as_ref();
         self.post(&flow.hubs, || Post::Event {
@@ -128,6 +134,7 @@ impl Route {
     }
 
     fn post_gap(&self, hubs: &[Arc<Mailbox>], position: &Position, why: Why) {
+        self.counters.gap();
         let (channel, why) = (&*self.channel, why.as_str());
         let gap = ServerFrame::<_, &str>::Gap { channel, position: position.as_deref(), why };
         let frame = wire::text(self.channel.len() + MSG_OVERHEAD, |out| gap.encode(out));
@@ -206,8 +213,8 @@ fn encode(delivery: &Delivery) -> Bytes {
 }
 
 impl Upstreams {
-    pub(crate) fn new(resume: ResumeLimits, watch: Option<Watch>) -> Self {
-        Self { channels: Mutex::default(), backlog: Arc::default(), resume, watch }
+    pub(crate) fn new(resume: ResumeLimits, watch: Option<Watch>, counters: Arc<Counters>) -> Self {
+        Self { channels: Mutex::default(), backlog: Arc::default(), resume, counters, watch }
     }
 
     /// Makes `hub` get the events of `channel` until the returned member is dropped. The first member of a
@@ -221,7 +228,7 @@ impl Upstreams {
         let upstream = {
             let mut channels = self.channels.lock();
             let upstream = channels.entry(channel.clone()).or_insert_with(|| {
-                let route = Route::new(channel.clone(), self.backlog.clone(), self.resume);
+                let route = Route::new(channel.clone(), self);
                 Arc::new(Upstream {
                     route: Arc::new(route),
                     members: AtomicUsize::new(0),

@@ -271,7 +271,7 @@ where
         }
         let read = &self.buffer[..read];
         // A panic is one of the application's, and concerns this connection alone.
-        let entered = catch_unwind(AssertUnwindSafe(|| self.entrance.enter(stream, read)));
+        let entered = catch_unwind(AssertUnwindSafe(|| self.entrance.enter(stream, peer, read)));
         let Ok(Some(stream)) = entered else { return };
         let request = (Peeked::new(Bytes::copy_from_slice(read), stream), Protocol::Http1, Some(peer));
         let http = self.http.clone();

@@ -26,6 +26,8 @@ impl Tidings {
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
             .args(["serve", "--bind", "127.0.0.1:0", "--workers", "1", "--connections-per-second", "1000000"])
+            // Which would end a flood before it costs anything.
+            .args(["--commands-per-second", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -147,6 +147,7 @@ fn short(effect: &Effect) -> String {
             )
         }
         Effect::Dropped => "dropped".to_owned(),
+        Effect::Excess => "excess".to_owned(),
         Effect::Close(code) => format!("close {}", code.code()),
         other => panic!("unexpected: {other:?}"),
     }
@@ -936,5 +937,52 @@ proptest! {
     #[test]
     fn whatever_happens(inputs in prop::collection::vec(inputs(), 0..80), downgrade: bool) {
         converse(inputs, if downgrade { Expiry::Downgrade } else { Expiry::Close })?;
+    }
+}
+
+/// A session that may send five commands at once, and one each 100 ms.
+fn limited(dry_run: bool) -> Talk {
+    Talk::known(|config| {
+        config.limits.channels_per_connection = 5;
+        (config.limits.commands_per_second, config.limits.commands_burst) = (10, 5);
+        config.limits.dry_run = dry_run;
+    })
+}
+
+#[test]
+fn commands_above_the_limit_close() {
+    let mut talk = limited(false);
+    let mut at = |now: u64, text: &str| {
+        talk.session.text(text, now, &mut talk.effects);
+        talk.effects.drain(..).map(|effect| short(&effect)).collect::<Vec<_>>()
+    };
+    let unsub = r#"{"t":"unsub","c":"a"}"#;
+    for _ in 0..5 {
+        assert_eq!(at(0, unsub), [""; 0]);
+        assert_eq!(at(0, r#"{"t":"pong"}"#), [""; 0], "a pong is free");
+    }
+    assert_eq!(at(100, unsub), [""; 0], "a tenth of a second is one command");
+    assert_eq!(at(1_000, unsub), [""; 0]);
+    for _ in 0..4 {
+        assert_eq!(at(1_000, unsub), [""; 0], "a silence fills it up to the burst");
+    }
+    assert_eq!(at(1_099, "nonsense"), ["close 4029"]);
+    assert_eq!(at(9_999, unsub), [""; 0], "nothing more is read");
+}
+
+#[test]
+fn the_session_says_whether_a_command_may_be_carried_out() {
+    let mut talk = limited(false);
+    let may: Vec<bool> = (0..7).map(|_| talk.session.command(0, &mut talk.effects)).collect();
+    assert_eq!(may, [true, true, true, true, true, false, false]);
+    assert_eq!(talk.wants(), ["close 4029"]);
+}
+
+#[test]
+fn commands_above_a_limit_that_is_only_watched_are_told() {
+    let mut talk = limited(true);
+    for n in 0..8 {
+        let told: &[&str] = if n < 5 { &["dropped"] } else { &["excess", "dropped"] };
+        assert_eq!(talk.text("nonsense"), told, "{n}");
     }
 }

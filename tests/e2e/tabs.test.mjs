@@ -138,7 +138,7 @@ test('a page that goes away is forgotten, one that is reloaded comes back', asyn
 })
 
 test('ten thousand events arrive in order', async (t) => {
-  const server = await startServer(t, flags())
+  const server = await startServer(t, [...flags(), '--commands-per-second', '0'])
   const page = await openPage(await openContext(t), server.origin)
   await connectIn(page)
   await join(page, 'chat.1')

@@ -72,7 +72,7 @@ fn challenge(sent: bool) -> HttpResponse {
     response
 }
 
-fn local(request: &HttpRequest) -> Result<(), &'static str> {
+pub(crate) fn local(request: &HttpRequest) -> Result<(), &'static str> {
     let headers = request.headers();
     if !request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
         return Err("without API keys this API is open to programs on the gateway's own machine only");

@@ -1,10 +1,10 @@
 //! What `tidings serve` says when it listens, and what it warns of.
 
-use super::serve::Serve;
+use super::{admin::Admin, serve::Serve};
 use std::net::{IpAddr, SocketAddr};
 
 /// Prints where everything is.
-pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool) {
+pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool, admin: Option<&Admin>) {
     let listener = &options.listener;
     let secure = if listener.is_secure() { "s" } else { "" };
     let path = &listener.path;
@@ -13,6 +13,12 @@ pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool) {
     println!("  or listen by        http{secure}://{address}{}/sse?channel=…", path.trim_end_matches('/'));
     let who = if keys { "with an API key" } else { "from this machine only" };
     println!("  backends publish by POST http{secure}://{address}/api/publish, {who}");
+    match admin {
+        Some(Admin { address, .. }) => {
+            println!("  metrics and probes  http://{address}/metrics, /livez, /readyz");
+        }
+        None => println!("  metrics             http{secure}://{address}/metrics, from this machine only"),
+    }
     if let Some(dir) = &listener.static_dir {
         println!("  static files        {}", dir.display());
     }

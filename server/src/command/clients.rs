@@ -24,11 +24,6 @@ pub(super) struct Clients {
     #[arg(long, value_name = "MS", default_value_t = DEFAULT_KEEPALIVE_MS, value_parser = value_parser!(u64).range(..=86_400_000))]
     pub(super) ping_interval_ms: u64,
 
-    /// New clients per second; above it they get HTTP 503 and come back later. When the gateway stops, it sends them away
-    /// no faster either.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = value_parser!(u32).range(1..))]
-    pub(super) connections_per_second: u32,
-
     /// The longest time, in milliseconds, over which clients are sent away when the gateway stops.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = value_parser!(u64).range(..=3_600_000))]
     pub(super) drain_ms: u64,
@@ -38,7 +33,6 @@ impl Clients {
     pub(super) fn configure(&self, config: &mut Config) {
         config.allowed_origins.clone_from(&self.allow_origin);
         config.ping_interval = Duration::from_millis(self.ping_interval_ms);
-        config.limits.connections_per_second = self.connections_per_second;
         config.drain = Duration::from_millis(self.drain_ms);
     }
 

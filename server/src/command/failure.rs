@@ -19,6 +19,8 @@ pub(super) enum Failure {
     File { flag: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot listen on {address}: {source}{}", hint(.source))]
     Bind { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on --admin-bind {address}: {source}")]
+    AdminBind { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]

@@ -118,7 +118,7 @@ pub(super) fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let wanted = "wanted is ADDR:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080";
     let addresses = text.to_socket_addrs().map_err(|error| format!("{error}; {wanted}"))?;
     addresses.into_iter().next().ok_or_else(|| format!("no address of that name; {wanted}"))

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// The gateway itself says when the backplane is lost, once.
-const QUIET: &str = "async_nats=off";
+const QUIET: &str = "async_nats=off,actix_server=warn";
 
 #[derive(Args, Default)]
 #[command(next_help_heading = "Logging")]

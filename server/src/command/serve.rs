@@ -3,11 +3,13 @@
 #[cfg(feature = "tokens")]
 use super::identity::{self, Identity};
 use super::{
+    admin::Operators,
     announcement,
     api::Api,
     clients::Clients,
     events::Events,
     failure::Failure,
+    limits::Limits,
     listener::{Certificate, Listener},
     logging::Logging,
     signals,
@@ -38,6 +40,12 @@ pub(super) struct Serve {
 
     #[command(flatten)]
     api: Api,
+
+    #[command(flatten)]
+    limits: Limits,
+
+    #[command(flatten)]
+    operators: Operators,
 
     #[command(flatten)]
     logging: Logging,
@@ -86,6 +94,7 @@ impl Serve {
         config.path.clone_from(&self.listener.path);
         self.clients.configure(&mut config);
         self.api.configure(&mut config);
+        self.limits.configure(&mut config);
         self.clients.apply(Gateway::builder(broadcaster).config(config))
     }
 }
@@ -122,10 +131,12 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     server = certificate.secure(server);
     let stop = signals::stop()?;
     signals::reload(certificate)?;
-    announcement::announce(&options, server.address()?, keys.is_some());
+    let admin = options.operators.listen(&gateway)?;
+    announcement::announce(&options, server.address()?, keys.is_some(), admin.as_ref());
     let static_dir = options.listener.static_dir;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {
         config.configure(gateway.probes());
+        config.configure(gateway.local_metrics());
         match &keys {
             Some(keys) => config.configure(gateway.api(keys.clone())),
             None => config.configure(gateway.local_api()),

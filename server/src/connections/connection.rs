@@ -1,6 +1,6 @@
 //! One WebSocket: its session, what waits to be sent, and how it is sent.
 
-use crate::{outbox::Outbox, session::Session, socket::Socket};
+use crate::{outbox::Outbox, peers::Seat, session::Session, socket::Socket};
 use actix_http::ws::{Frame, Item};
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -44,6 +44,8 @@ pub(crate) enum Phase {
 pub(crate) struct Connection {
     pub(crate) generation: u32,
     pub(crate) session: Session,
+    /// Its place among the connections of its address, where these are counted. Free before the peer sees the end.
+    _seat: Option<Box<Seat>>,
     pub(crate) transport: Transport,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
@@ -55,6 +57,8 @@ pub(crate) struct Connection {
     pub(crate) timer_at: u64,
     /// Whether the hub will flush the outbox at the end of this turn.
     pub(crate) dirty: bool,
+    /// What of the outbox is in the sum over all connections.
+    pub(super) counted_bytes: u32,
     fragments: Option<Box<Fragments>>,
 }
 
@@ -76,10 +80,17 @@ pub(crate) enum Received {
 }
 
 impl Connection {
-    pub(crate) fn new(generation: u32, session: Session, transport: Transport, now: u64) -> Self {
+    pub(crate) fn new(
+        generation: u32,
+        session: Session,
+        transport: Transport,
+        seat: Option<Box<Seat>>,
+        now: u64,
+    ) -> Self {
         Self {
             generation,
             session,
+            _seat: seat,
             transport,
             phase: Phase::Open,
             outbox: Outbox::default(),
@@ -87,6 +98,7 @@ impl Connection {
             leaves_at: u64::MAX,
             timer_at: u64::MAX,
             dirty: false,
+            counted_bytes: 0,
             fragments: None,
         }
     }

@@ -49,6 +49,7 @@ impl State {
         match live.subscribers.join(slot, resume, replay) {
             Joined::Now(attached) => {
                 route.subscriber_joined();
+                self.tally.attached(&attached);
                 let session = &mut self.connections[slot].session;
                 session.attached(&channel, attached, &mut self.effects);
             }
@@ -67,6 +68,7 @@ impl State {
                 match place {
                     Some(place) => {
                         live.member.route().subscriber_left();
+                        self.tally.subscriptions.subtract(1);
                         live.subscribers.leave(place);
                     }
                     None => live.subscribers.give_up(&slot),
@@ -117,6 +119,7 @@ impl State {
                 subscribers.recovered(from, why, |from, live| route.replay(from, live))
         {
             route.subscriber_joined();
+            self.tally.attached(&attached);
             // A connection that goes takes its place among those who wait with it.
             let token = self.token(slot);
             self.resume(token, now, |session, effects| session.attached(channel, attached, effects));

@@ -5,6 +5,8 @@ use crate::{
     connections::{Connection, Phase, Transport},
     job::{Identify, Job},
     mailbox::{Mailbox, Token},
+    metrics::Watched,
+    peers::Seat,
     session::{Effect, Session},
     wire,
 };
@@ -31,6 +33,7 @@ impl State {
         head: &[u8],
         early: &mut BytesMut,
         identify: Option<Identify>,
+        seat: Option<Box<Seat>>,
     ) -> Token {
         let now = self.now();
         self.generation = self.generation.wrapping_add(1);
@@ -44,8 +47,12 @@ impl State {
             Some(answer) => self.jobs.push_back(Job::Identify { token, answer }),
             None => session.identified(None, None, &mut self.effects),
         }
-        self.connections.insert(Connection::new(token.generation, session, transport, now));
+        if seat.as_ref().is_some_and(|seat| seat.excess) {
+            self.shared.counters.exceeded(Watched::Address);
+        }
+        self.connections.insert(Connection::new(token.generation, session, transport, seat, now));
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        self.tally.opened.add(1);
         self.reply.extend_from_slice(head);
         self.apply(token.slot, now);
         self.frames(token, early, now);
@@ -79,6 +86,7 @@ impl State {
         if connection.phase != Phase::Open {
             return;
         }
+        self.tally.closed(code);
         let mut patience = CLOSE_TIMEOUT;
         if code == CloseCode::TooSlow {
             connection.outbox.drop_unsent();
@@ -91,6 +99,7 @@ impl State {
 
     /// The peer has closed: it is answered with its own code.
     pub(super) fn answer_close(&mut self, slot: u32, code: Option<u16>, now: u64) {
+        self.tally.left(code);
         let mut frame = BytesMut::new();
         wire::put_close(&mut frame, code.unwrap_or(CloseCode::Normal.code()), "");
         self.say_goodbye(slot, &frame, Phase::Closing { deadline: now + CLOSE_TIMEOUT, answered: true }, now);
@@ -100,6 +109,7 @@ impl State {
         let connection = &mut self.connections[slot];
         connection.phase = phase;
         connection.session.end(&mut self.effects);
+        self.tally.sent_bytes.add(frame.len() as u64);
         let sent = self.connections.send_own(slot, frame, usize::MAX, now);
         self.apply(slot, now);
         if sent.is_err() || self.finished(slot) {
@@ -123,6 +133,9 @@ impl State {
     /// The one end of every connection.
     pub(super) fn remove(&mut self, slot: u32) {
         let mut connection = self.connections.remove(slot);
+        if connection.phase == Phase::Open {
+            self.tally.lost();
+        }
         self.shared.clients.fetch_sub(1, Ordering::Relaxed);
         self.shared.client_left.notify_waiters();
         if let Transport::Body(waker) = &mut connection.transport {

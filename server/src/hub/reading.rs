@@ -4,7 +4,6 @@ use super::State;
 use crate::{
     connections::{Phase, Received, Transport},
     mailbox::Token,
-    session::Effect,
     socket::READ_BYTES,
     wire,
 };
@@ -96,14 +95,16 @@ impl State {
                 Err(_) => return self.close(slot, CloseCode::InvalidText, now),
             },
             Received::Ping(payload) => {
-                connection.session.heard(now);
-                wire::put_pong(&mut self.reply, &payload);
+                if connection.session.command(now, &mut self.effects) {
+                    wire::put_pong(&mut self.reply, &payload);
+                }
             }
             Received::Pong => connection.session.heard(now),
             Received::Binary(data) if self.shared.echoes() => wire::put_binary(&mut self.reply, &data),
             Received::Binary(_) => {
-                connection.session.heard(now);
-                self.effects.push_back(Effect::Dropped);
+                if connection.session.command(now, &mut self.effects) {
+                    self.tally.binary_frames.add(1);
+                }
             }
             Received::Close(code) => return self.answer_close(slot, code, now),
         }

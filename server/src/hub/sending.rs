@@ -26,6 +26,7 @@ impl State {
         let connection = &mut self.connections[token.slot];
         if let Some(bytes) = connection.outbox.take() {
             connection.moved_at = now;
+            self.connections.settle(token.slot);
             return Poll::Ready(Some(bytes));
         }
         if self.finished(token.slot) {
@@ -52,6 +53,7 @@ impl State {
     pub(super) fn send_reply(&mut self, slot: u32, now: u64) -> Result<(), Fault> {
         let mut reply = std::mem::take(&mut self.reply);
         let limit = self.queue_limit();
+        self.tally.sent_bytes.add(reply.len() as u64);
         let sent = self.connections.send_own(slot, &reply, limit, now);
         reply.clear();
         self.reply = reply;
@@ -67,6 +69,7 @@ impl State {
         let limit = self.queue_limit();
         self.send_reply(slot, now)?;
         for frame in frames {
+            self.tally.sent_bytes.add(frame.len() as u64);
             self.connections.send(slot, frame, false, limit, now)?;
         }
         self.connections.flush(slot, now).unwrap_or(Err(Fault::Gone))
@@ -93,17 +96,17 @@ impl State {
             let Some(post) = self.posts.pop_front() else { break };
             match post {
                 Post::Event { channel, frame, position } => {
-                    let (burst, taken) = self.burst(&channel, frame, position.as_ref(), share);
+                    let (burst, events, taken) = self.burst(&channel, frame, position.as_ref(), share);
                     bytes += taken;
                     let direct = self.posts.is_empty() && self.dirty.is_empty();
-                    self.fan_out(&channel, &burst, direct, now);
+                    self.fan_out(&channel, &burst, events, direct, now);
                 }
                 Post::Gap { channel, frame, position } => {
                     bytes += frame.len();
                     if let Some(Channel::Live(live)) = self.channels.get_mut(&channel)
                         && live.subscribers.goes_on_after(&position)
                     {
-                        self.fan_out(&channel, &frame, false, now);
+                        self.fan_out(&channel, &frame, 0, false, now);
                     }
                 }
                 Post::Drain(within) => self.drain(within, now),
@@ -124,11 +127,21 @@ impl State {
     }
 
     /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers, without those
-    /// that they have had; and how many bytes of posts that were.
-    fn burst(&mut self, channel: &str, first: Bytes, at: Option<&Position>, limit: usize) -> (Bytes, usize) {
+    /// that they have had; how many events, and how many bytes of posts that were.
+    fn burst(
+        &mut self,
+        channel: &str,
+        first: Bytes,
+        at: Option<&Position>,
+        limit: usize,
+    ) -> (Bytes, u64, usize) {
         let mut taken = first.len();
-        let Some(Channel::Live(live)) = self.channels.get_mut(channel) else { return (Bytes::new(), taken) };
-        let mut burst = if live.subscribers.passes(at) { first } else { Bytes::new() };
+        let Some(Channel::Live(live)) = self.channels.get_mut(channel) else {
+            return (Bytes::new(), 0, taken);
+        };
+        let passes = live.subscribers.passes(at);
+        let mut events = u64::from(passes);
+        let mut burst = if passes { first } else { Bytes::new() };
         let mut joined = BytesMut::new();
         while let Some(Post::Event { channel: next, frame, position }) = self.posts.front()
             && **next == *channel
@@ -136,6 +149,7 @@ impl State {
         {
             taken += frame.len();
             if live.subscribers.passes(position.as_ref()) {
+                events += 1;
                 if burst.is_empty() {
                     burst = frame.clone();
                 } else {
@@ -147,10 +161,11 @@ impl State {
             }
             self.posts.pop_front();
         }
-        (if joined.is_empty() { burst } else { joined.freeze() }, taken)
+        (if joined.is_empty() { burst } else { joined.freeze() }, events, taken)
     }
 
-    fn fan_out(&mut self, channel: &str, chunk: &Bytes, direct: bool, now: u64) {
+    /// Hands `chunk`, in which so many events are, to the subscribers of a channel.
+    fn fan_out(&mut self, channel: &str, chunk: &Bytes, events: u64, direct: bool, now: u64) {
         let limit = self.queue_limit();
         let Some(Channel::Live(live)) = self.channels.get(channel).filter(|_| !chunk.is_empty()) else {
             return;
@@ -163,6 +178,9 @@ impl State {
                 Err(fault) => faults.push((slot, fault)),
             }
         }
+        let reached = (live.subscribers.len() - faults.len()) as u64;
+        self.tally.sent_bytes.add(reached * chunk.len() as u64);
+        self.tally.deliveries.add(reached * events);
         for (slot, fault) in faults {
             self.sent(slot, Err(fault), now);
         }

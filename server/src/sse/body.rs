@@ -1,7 +1,7 @@
 //! The body of a stream's response.
 
 use super::feed::{Feed, Then};
-use crate::{hub::Hub, mailbox::Token, wire};
+use crate::{hub::Hub, mailbox::Token, metrics::OpenStream, wire};
 use actix_http::ws::Frame;
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
@@ -37,6 +37,7 @@ pub(super) struct Stream {
     heartbeat: Pin<Box<Sleep>>,
     /// When the reader's subject expires. It comes back by itself, and is looked at anew.
     end: Option<Pin<Box<Sleep>>>,
+    _counted: OpenStream,
 }
 
 impl Stream {
@@ -53,7 +54,9 @@ impl Stream {
         let heartbeat = Box::pin(sleep(silence));
         let left = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
         let end = expires_at.map(|at| Box::pin(sleep(left(at))));
-        Self { hub, token, feed, frames: Bytes::new(), text, ended: false, silence, heartbeat, end }
+        let counted = hub.shared.counters.stream();
+        let frames = Bytes::new();
+        Self { hub, token, feed, frames, text, ended: false, silence, heartbeat, end, _counted: counted }
     }
 
     /// Turns frames into text, until there is enough of it or nothing waits.

@@ -1,6 +1,8 @@
 //! However the bytes come.
 
-use crate::harness::{Client, Raw, Running, Serving, both_ways, masked, ok, open_gateway, publish, sub};
+use crate::harness::{
+    Client, Raw, Running, Serving, both_ways, config, masked, ok, open_gateway, publish, sub,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 both_ways!(
@@ -63,7 +65,8 @@ async fn byte_by_byte(serving: Serving) {
 
 async fn many_frames_in_one_write(serving: Serving) {
     const COUNT: usize = 1_000;
-    let server = Running::start(serving, open_gateway());
+    let unlimited = config(|c| c.limits.commands_per_second = 0);
+    let server = Running::start(serving, open_gateway().config(unlimited));
     let client = Raw::connect(&server).await;
     let mut bytes = masked(0x81, sub("a").as_bytes());
     for n in 0..COUNT {

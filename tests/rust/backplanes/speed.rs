@@ -33,6 +33,7 @@ impl Gateway {
         let process = Command::new(program)
             .args(["serve", "--workers", "1", "--bind", &address.to_string()])
             .args(["--allow-client-publish", "bench.*", "--connections-per-second", "10000"])
+            .args(["--commands-per-second", "0"])
             .args(backplane)
             // To the gateway they would be settings.
             .env_remove("TIDINGS_BIN")

@@ -73,8 +73,8 @@ impl Contestant {
                  frame to each subscriber, reads by position instead of parsing, has no limits and no timers"
             }
             Self::Tidings => {
-                "`tidings serve --workers 1 --allow-client-publish 'bench.*' --connections-per-second 1000000`, release \
-                 build; defaults otherwise, so that 256 events of each channel are kept"
+                "`tidings serve --workers 1 --allow-client-publish 'bench.*' --connections-per-second 1000000 \
+                 --commands-per-second 0`, release build; defaults otherwise, so that 256 events of each channel are kept"
             }
             Self::Bun => {
                 "`Bun.serve` with uWebSockets topics, no compression, no pings of its own; speaks our protocol"

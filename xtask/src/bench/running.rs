@@ -97,7 +97,8 @@ fn tell(
             command
                 .arg(installed.release.join("tidings"))
                 .args(["serve", "--bind", &address.to_string(), "--workers", &workers.to_string()])
-                .args(["--allow-client-publish", "bench.*", "--connections-per-second", "1000000"]);
+                .args(["--allow-client-publish", "bench.*", "--connections-per-second", "1000000"])
+                .args(["--commands-per-second", "0"]);
         }
         Contestant::Bun => {
             command.arg(installed.bun()).arg(peers.join("bun.js"));

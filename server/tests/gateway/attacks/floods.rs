@@ -36,8 +36,14 @@ async fn flood_unread(server: &Running, frame: &[u8], answer: usize) {
     assert_eq!(last, [&4008_u16.to_be_bytes()[..], b"too slow"].concat());
 }
 
+/// Without the limit of commands, which would end a flood before it costs anything.
+fn unlimited() -> tidings_server::Config {
+    config(|c| c.limits.commands_per_second = 0)
+}
+
 fn small_queue() -> tidings_server::Builder {
     open_gateway().config(config(|c| {
+        c.limits.commands_per_second = 0;
         c.limits.queue_bytes = 64 * 1024;
         c.limits.queue_stall = Duration::from_secs(60);
     }))
@@ -64,7 +70,7 @@ async fn answers_that_are_not_read(serving: Serving) {
 async fn subscriptions_that_come_and_go(serving: Serving) {
     const ROUNDS: usize = 5_000;
     let gateway = Gateway::builder(MemoryBroadcaster::new(Histories::off()));
-    let server = Running::start(serving, gateway);
+    let server = Running::start(serving, gateway.config(unlimited()));
     let mut bystander = Bystander::join(&server).await;
     let (reading, mut writing) = Raw::connect(&server).await.stream.into_split();
     let write = async {
@@ -89,7 +95,8 @@ async fn subscriptions_that_come_and_go(serving: Serving) {
 
 async fn publishes_that_are_denied(serving: Serving) {
     const PUBLISHES: usize = 3_000;
-    let server = Running::start(serving, Gateway::builder(MemoryBroadcaster::new(Histories::off())));
+    let gateway = Gateway::builder(MemoryBroadcaster::new(Histories::off()));
+    let server = Running::start(serving, gateway.config(unlimited()));
     let mut bystander = Bystander::join(&server).await;
     let (reading, mut writing) = Raw::connect(&server).await.stream.into_split();
     let frames = masked(0x81, publish("news", "e", "2").as_bytes()).repeat(PUBLISHES);

@@ -134,6 +134,7 @@ fn api(config: &mut ServiceConfig, gateway: &Gateway, keys: Option<ApiKeys>) {
         Some(keys) => config.configure(gateway.api(keys)),
         None => config.configure(gateway.local_api()),
     };
+    config.configure(gateway.local_metrics());
 }
 
 async fn own(gateway: Gateway, keys: Option<ApiKeys>, started: &mpsc::Sender<(SocketAddr, Stop)>) {

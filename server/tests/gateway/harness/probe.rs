@@ -78,6 +78,7 @@ struct Inner {
     sinks: Mutex<HashMap<Arc<str>, Sink>>,
     refuse_publish: AtomicBool,
     refuse_subscribe: AtomicBool,
+    away: AtomicBool,
     /// Subscribing to `slow` waits here.
     subscribing: Door,
 }
@@ -111,6 +112,7 @@ impl Probe {
             sinks: Mutex::default(),
             refuse_publish: AtomicBool::new(false),
             refuse_subscribe: AtomicBool::new(false),
+            away: AtomicBool::new(false),
             subscribing: Door::default(),
         }))
     }
@@ -143,6 +145,11 @@ impl Probe {
 
     pub(crate) fn refuse_subscribe(&self, refuse: bool) {
         self.0.refuse_subscribe.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Says that it cannot be used, or that it can.
+    pub(crate) fn go_away(&self, away: bool) {
+        self.0.away.store(away, Ordering::SeqCst);
     }
 
     /// Where subscribing to the channel `slow` waits.
@@ -216,6 +223,10 @@ impl Broadcaster for Probe {
             }
             page
         })
+    }
+
+    fn unavailable(&self) -> Option<String> {
+        self.0.away.load(Ordering::SeqCst).then(|| "on purpose".to_owned())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
