@@ -41,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         .command(server)
         .args(["serve", "--bind", "127.0.0.1:0", "--connections-per-second", "1000000"])
         .args(["--commands-per-second", "0"])
+        .args(["--commands-per-second", "0"])
         .args(["--allow-client-publish", "soak.*", "--history", "soak.*=32,60"])
         .stdout(Stdio::piped())
         .spawn()

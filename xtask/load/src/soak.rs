@@ -73,7 +73,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 150)]
     channels: usize,
     /// Events per second, over all channels
-    #[arg(long, default_value_t = 150.0)]
+    #[arg(long, default_value_t = 50.0)]
     rate: f64,
     /// Clients that leave in a second, and come back; twice as many subscriptions come and go
     #[arg(long, default_value_t = 50.0)]

@@ -144,8 +144,9 @@ impl Client {
                         tally.resumed += 1;
                         tally.recovered += count;
                     }
-                    (Some(_), Some(Recovery::Lost { why })) => {
+                    (Some(position), Some(Recovery::Lost { why })) => {
                         tally.mistake(format!("{channel} could not be resumed: {why}"));
+                        wanted.chain = Some(Chain::new(&position.epoch, position.offset));
                     }
                     (Some(position), None) => {
                         wanted.chain = Some(Chain::new(&position.epoch, position.offset));
