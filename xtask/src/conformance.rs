@@ -92,9 +92,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             command.arg(format!("ws://{}/", echo.address));
             // It fails when one case does; which ones, its report says.
             if known.is_empty() {
-                quiet(&mut command)?
+                quiet(&mut command)?;
             } else {
-                drop(command.output()?)
+                drop(command.output()?);
             }
             let verdicts = read(&reports).and_then(|text| verdicts(&text, known))?;
             let total: usize = verdicts.values().sum();
