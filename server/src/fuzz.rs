@@ -123,7 +123,7 @@ fn connection() -> Connection {
     let mut effects = VecDeque::new();
     let mut session = Session::open(Ulid::nil(), Arc::new(Config::default()), 0, &mut effects);
     session.identified(None, None, &mut effects);
-    Connection::new(0, session, Transport::Body(None), 0)
+    Connection::new(0, session, Transport::Body(None), None, 0)
 }
 
 /// Lets a session have what it wants. All that it says are frames.
@@ -159,7 +159,11 @@ fn answer(session: &mut Session, effects: &mut VecDeque<Effect>, said: &mut Vec<
             Effect::History { request, channel, .. } => {
                 session.history_read(request, &channel, Err("no history"), effects);
             }
-            Effect::Replay(_) | Effect::Detach { .. } | Effect::Dropped | Effect::Close(_) => {}
+            Effect::Replay(_)
+            | Effect::Detach { .. }
+            | Effect::Dropped
+            | Effect::Excess
+            | Effect::Close(_) => {}
         }
     }
 }

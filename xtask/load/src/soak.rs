@@ -472,14 +472,13 @@ impl<'a> Soak<'a> {
 
     /// Some reader that is connected and subscribed.
     fn anyone(&mut self) -> Option<usize> {
-        let found = (0..100).map(|_| fastrand::usize(..self.connections.len())).find(|index| {
+        (0..100).map(|_| fastrand::usize(..self.connections.len())).find(|index| {
             self.connections[*index].as_ref().is_some_and(|connection| {
                 connection.role == Role::Reader
                     && connection.leaving.is_none()
                     && connection.client.is_ready()
             })
-        });
-        found
+        })
     }
 
     /// A subscription comes, or goes.
