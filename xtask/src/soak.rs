@@ -8,7 +8,6 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    setup,
     step::{show, step},
     workspace::Workspace,
 };
@@ -33,14 +32,16 @@ impl Drop for Gateway {
     }
 }
 
-/// The development build: it checks its own arithmetic and assertions, which the optimized one does not.
+/// The optimized build, which operators run: the other one is too slow for so many clients beside their load.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let server = setup::server(workspace)?;
-    step("building the load", || show(workspace.cargo().args(["build", "--package", "tidings-load"])))?;
+    step("building server and load (release)", || {
+        let packages = ["--package", "tidings-server", "--bin", "tidings", "--package", "tidings-load"];
+        show(workspace.cargo().args(["build", "--release", "--bin", "tidings-load"]).args(packages))
+    })?;
+    let release = workspace.target.join("release");
     let child = workspace
-        .command(server)
+        .command(release.join("tidings"))
         .args(["serve", "--bind", "127.0.0.1:0", "--connections-per-second", "1000000"])
-        .args(["--commands-per-second", "0"])
         .args(["--commands-per-second", "0"])
         .args(["--allow-client-publish", "soak.*", "--history", "soak.*=32,60"])
         .stdout(Stdio::piped())
@@ -58,7 +59,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     step("soaking", || {
         show(
             workspace
-                .command(workspace.target.join("debug/tidings-load"))
+                .command(release.join("tidings-load"))
                 .args(["soak", "--address", &address, "--pid", &gateway.0.id().to_string()])
                 .args(["--minutes", &options.minutes.to_string()])
                 .args(["--connections", &options.connections.to_string()]),
