@@ -37,16 +37,16 @@ fn closing(grace: u64) -> Builder {
 async fn a_client_is_closed_after_its_grace(serving: Serving) {
     let server = Running::start(serving, closing(100));
     let began = Instant::now();
-    let mut client = Client::connect_with(&server, "?ms=150").await;
+    let mut client = Client::connect_with(&server, "?ms=500").await;
     assert_eq!(client.said().await, Said::Close(4005, "token expired".to_owned()));
-    assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
     server.empty().await;
 }
 
 async fn a_new_token_in_time_keeps_it(serving: Serving) {
-    let server = Running::start(serving, closing(2_000));
-    let mut client = Client::connect_with(&server, "?ms=1").await;
-    let mut idle = Client::connect_with(&server, "?ms=1").await;
+    let server = Running::start(serving, closing(1_000));
+    let mut client = Client::connect_with(&server, "?ms=1000").await;
+    let mut idle = Client::connect_with(&server, "?ms=1000").await;
     client.subscribe("private-ann").await;
     client.send(auth("3600000")).await;
     assert!(client.next().await.starts_with(r#"{"t":"auth","exp":"#));
@@ -60,7 +60,7 @@ async fn a_new_token_in_time_keeps_it(serving: Serving) {
 async fn a_client_by_token_is_closed_too(serving: Serving) {
     let server = Running::start(serving, closing(50));
     let mut client = Client::connect(&server).await;
-    client.send(auth("100")).await;
+    client.send(auth("500")).await;
     assert!(client.next().await.starts_with(r#"{"t":"auth","exp":"#));
     assert_eq!(client.expect_close().await, 4005);
 }

@@ -39,8 +39,8 @@ const SAMPLE: Duration = Duration::from_millis(500);
 /// How often the state of things is told.
 const TELL: Duration = Duration::from_secs(10);
 
-/// How long a slow client reads nothing. It is closed long before.
-const SLOWNESS: Duration = Duration::from_secs(30);
+/// How long a slow client reads nothing. It is closed some seconds after it began, and then has 30 s to read up to the close.
+const SLOWNESS: Duration = Duration::from_secs(20);
 
 /// The publishers; each has its share of the channels.
 const PUBLISHERS: usize = 4;
@@ -203,7 +203,7 @@ impl<'a> Soak<'a> {
                     n => {
                         // One after the other, so that not all queues are full at the same time.
                         let turn = (n - PUBLISHERS - connections) as u32;
-                        let until = begun + SLOWNESS + SLOWNESS * turn / slow as u32;
+                        let until = begun + SLOWNESS + SLOWNESS / 2 * turn / slow as u32;
                         (Role::Slow(until), vec![Self::fresh(channels)])
                     }
                 };
