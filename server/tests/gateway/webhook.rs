@@ -146,6 +146,10 @@ impl Drop for Application {
         drop(self.handle.stop(false));
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the application ends well");
+        // Its worker, which has a thread of its own, answers for a moment longer on connections that it has.
+        while Arc::strong_count(&self.state.asked) > 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
