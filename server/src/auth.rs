@@ -187,13 +187,19 @@ type Answer<T> = LocalBoxFuture<'static, Result<T, BoxError>>;
 /// Most channels have no authorizer: their answer is there at once, and costs nothing.
 type QuickAnswer<T> = Either<Ready<Result<T, BoxError>>, Answer<T>>;
 type Authorizer = Arc<dyn Fn(Arc<str>, Option<Subject>) -> Answer<Authorization> + Send + Sync>;
-type PublishGate = Arc<dyn Fn(PublishContext) -> Answer<bool> + Send + Sync>;
+
+/// Decides what clients may publish.
+#[derive(Clone)]
+enum Gate {
+    Known(Arc<dyn Fn(&PublishContext) -> bool + Send + Sync>),
+    Asked(Arc<dyn Fn(PublishContext) -> Answer<bool> + Send + Sync>),
+}
 
 /// The application's rules: who may use which channel, and publish on it.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     authorizers: Rules<Authorizer>,
-    gate: Option<PublishGate>,
+    gate: Option<Gate>,
 }
 
 impl Access {
@@ -214,10 +220,14 @@ impl Access {
         F: Fn(PublishContext) -> R + Send + Sync + 'static,
         R: Future<Output: IntoVerdict> + 'static,
     {
-        self.gate = Some(Arc::new(move |context| {
+        self.gate = Some(Gate::Asked(Arc::new(move |context| {
             let answer = gate(context);
             async move { answer.await.into_verdict() }.boxed_local()
-        }));
+        })));
+    }
+
+    pub(crate) fn known_gate(&mut self, gate: impl Fn(&PublishContext) -> bool + Send + Sync + 'static) {
+        self.gate = Some(Gate::Known(Arc::new(gate)));
     }
 
     /// Whether `subject` may use `channel`: by the rule that fits best, else by the default policy.
@@ -229,10 +239,14 @@ impl Access {
     }
 
     /// Whether a client may publish. Without a gate, none may.
-    pub(crate) fn check_publish(&self, context: PublishContext) -> Answer<bool> {
+    pub(crate) fn check_publish(&self, context: &PublishContext) -> QuickAnswer<bool> {
         match &self.gate {
-            Some(gate) => contain(|| gate(context)),
-            None => ready(Ok(false)).boxed_local(),
+            Some(Gate::Known(gate)) => {
+                let known = std::panic::catch_unwind(AssertUnwindSafe(|| gate(context)));
+                Either::Left(ready(known.map_err(|_| panicked())))
+            }
+            Some(Gate::Asked(gate)) => Either::Right(contain(|| gate(context.clone()))),
+            None => Either::Left(ready(Ok(false))),
         }
     }
 }
@@ -299,11 +313,15 @@ mod tests {
             client_id: Ulid::nil(),
         };
         let mut access = Access::default();
-        assert!(!access.check_publish(context("e")).await.expect("no failure"));
+        assert!(!access.check_publish(&context("e")).await.expect("no failure"));
         access.gate(|c| async move {
             c.subject.and_then(|s| s.user::<u32>().copied()) == Some(7) && &*c.event == "e"
         });
-        assert!(access.check_publish(context("e")).await.expect("no failure"));
-        assert!(!access.check_publish(context("f")).await.expect("no failure"));
+        assert!(access.check_publish(&context("e")).await.expect("no failure"));
+        assert!(!access.check_publish(&context("f")).await.expect("no failure"));
+        access.known_gate(|c| if &*c.event == "sick" { panic!("boom") } else { &*c.event == "e" });
+        assert!(access.check_publish(&context("e")).await.expect("no failure"));
+        assert!(!access.check_publish(&context("f")).await.expect("no failure"));
+        assert!(access.check_publish(&context("sick")).await.is_err());
     }
 }

@@ -124,16 +124,16 @@ async fn publish(
     context: PublishContext,
     key: Option<Arc<str>>,
 ) -> Result<Published, &'static str> {
-    let PublishContext { channel, event, data, subject, .. } = context.clone();
-    admit(shared, &channel, subject).await?;
-    match shared.access.check_publish(context).await {
+    admit(shared, &context.channel, context.subject.clone()).await?;
+    match shared.access.check_publish(&context).await {
         Ok(true) => {}
         Ok(false) => return Err(reason::PUBLISH_DENIED),
         Err(error) => {
-            warn!(channel = &*channel, error, "the publish gate failed");
+            warn!(channel = &*context.channel, error, "the publish gate failed");
             return Err(reason::PUBLISH_DENIED);
         }
     }
+    let PublishContext { channel, event, data, .. } = context;
     let mut event = Event::new(event, data);
     event.key = key;
     shared.publish(&channel, event).await.map_err(|error| {

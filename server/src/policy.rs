@@ -300,9 +300,8 @@ impl Builder {
                 async move { policy.decide(&rule, &channel, subject.as_ref()).await }
             });
         }
-        self.allow_client_publish(move |context| {
-            let allowed = policy.may_publish(&context.channel, context.subject.as_ref());
-            async move { allowed }
+        self.allow_client_publish_if(move |context| {
+            policy.may_publish(&context.channel, context.subject.as_ref())
         })
     }
 }

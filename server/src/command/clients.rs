@@ -1,7 +1,7 @@
 //! What clients may do, and how they are treated.
 
 use clap::{Args, value_parser};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tidings_server::{
     Builder, Config,
     protocol::{DEFAULT_KEEPALIVE_MS, Pattern, Rules},
@@ -41,10 +41,6 @@ impl Clients {
         for pattern in &self.allow_client_publish {
             open.insert(pattern.clone(), ());
         }
-        let open = Arc::new(open);
-        builder.allow_client_publish(move |context| {
-            let allowed = open.get(&context.channel).is_some();
-            async move { allowed }
-        })
+        builder.allow_client_publish_if(move |context| open.get(&context.channel).is_some())
     }
 }
