@@ -6,8 +6,10 @@ pub(crate) mod door;
 mod keys;
 mod lockout;
 mod publish;
+pub(crate) mod query;
 
 pub use keys::{ApiKey, ApiKeys};
+pub(crate) use lockout::{accepted, target};
 
 use crate::{
     Gateway,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Above this many bytes, publishers wait. A guess, not measured: a tenth of a second of one worker's fan-out.
-const FULL: usize = 16 * 1024 * 1024;
+pub(crate) const FULL: usize = 16 * 1024 * 1024;
 
 /// Bytes that are posted and not handed on, over all hubs.
 #[derive(Debug, Default)]

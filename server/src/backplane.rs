@@ -72,6 +72,19 @@ impl Backplane {
         ]
     }
 
+    /// What it is, in a word: `memory`, `redis`, `nats` or `postgres`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => "redis",
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => "nats",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
     /// Connects to it; `histories` says how much is kept of each channel.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod failure;
 mod health;
 #[cfg(feature = "tokens")]
 mod identity;
+mod keys;
 mod limits;
 mod listener;
 mod logging;

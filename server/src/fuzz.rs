@@ -123,7 +123,7 @@ fn connection() -> Connection {
     let mut effects = VecDeque::new();
     let mut session = Session::open(Ulid::nil(), Arc::new(Config::default()), 0, &mut effects);
     session.identified(None, None, &mut effects);
-    Connection::new(0, session, Transport::Body(None), None, 0)
+    Connection::new(0, session, Transport::Body { waker: None, peer: None }, None, 0)
 }
 
 /// Lets a session have what it wants. All that it says are frames.

@@ -7,6 +7,7 @@ mod channels;
 mod identity;
 mod life;
 mod reading;
+mod roll;
 mod sending;
 
 use crate::{

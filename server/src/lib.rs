@@ -46,6 +46,7 @@ mod metrics;
 mod names;
 #[cfg(feature = "nats")]
 mod nats;
+mod operator;
 mod origin;
 mod outbox;
 mod patience;
@@ -60,6 +61,7 @@ mod problem;
 #[cfg(feature = "redis")]
 mod redis;
 mod revocations;
+mod roll;
 #[cfg(feature = "tls")]
 mod secure;
 mod server;
@@ -97,6 +99,7 @@ pub use memory::MemoryBroadcaster;
 pub use metrics::Metrics;
 #[cfg(feature = "nats")]
 pub use nats::{NatsBroadcaster, NatsLogin, NatsOptions};
+pub use operator::OperatorPage;
 #[cfg(feature = "tokens")]
 pub use policy::{Policy, Rule, Who};
 #[cfg(feature = "postgres")]

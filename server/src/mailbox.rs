@@ -1,6 +1,6 @@
 //! How other threads, and the sockets, reach a worker's hub.
 
-use crate::{Position, Target};
+use crate::{Position, Target, roll::Call};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub(crate) enum Post {
     Disconnect(Target),
     /// Close the connections whose subject is revoked by now.
     Review,
+    /// Say who is connected.
+    Roll(Arc<Call>),
     /// The gateway's backlog is no longer full.
     Relieved,
 }
@@ -44,7 +46,12 @@ impl Post {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Event { frame, .. } | Self::Gap { frame, .. } => frame.len(),
-            Self::Drain(_) | Self::CloseAll(_) | Self::Disconnect(_) | Self::Review | Self::Relieved => 0,
+            Self::Drain(_)
+            | Self::CloseAll(_)
+            | Self::Disconnect(_)
+            | Self::Review
+            | Self::Roll(_)
+            | Self::Relieved => 0,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod counters;
 mod exposition;
+mod figures;
 mod histogram;
 mod process;
 mod tally;
@@ -31,8 +32,8 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
-pub(crate) use tally::Tally;
-use tally::{Number, OUR_CODES, RECOVERIES, THEIR_CODES};
+pub(crate) use tally::{Number, Tally};
+use tally::{OUR_CODES, RECOVERIES, THEIR_CODES};
 
 /// Where the metrics are.
 const PATH: &str = "/metrics";

@@ -30,7 +30,8 @@ pub(crate) struct Peers {
 #[derive(Debug)]
 pub(crate) struct Seat {
     peers: Arc<Peers>,
-    address: IpAddr,
+    /// Of IPv6 the network.
+    pub(crate) address: IpAddr,
     /// Whether there was no room for it, and it is only counted.
     pub(crate) excess: bool,
 }

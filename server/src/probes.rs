@@ -27,7 +27,7 @@ impl Gateway {
     }
 
     /// Why no clients should be sent here at this moment.
-    fn unready(&self) -> Option<String> {
+    pub(crate) fn unready(&self) -> Option<String> {
         if self.shared.is_closing() {
             return Some("the gateway is stopping".to_owned());
         }

@@ -213,6 +213,11 @@ impl Session {
         self.identity.subject()
     }
 
+    /// The channels that the client is subscribed to, or wants to be.
+    pub(crate) fn channels(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.channels.iter().map(|membership| &membership.channel)
+    }
+
     /// The client sent something, whatever it is.
     pub fn heard(&mut self, now: u64) {
         self.heard_at = now;

@@ -130,7 +130,9 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));
     let expires_at = subject.as_ref().and_then(Subject::expires_at);
     let answer = ready(Ok(subject)).boxed_local();
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), Some(answer), seat);
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let body = |_, _: &_| Transport::Body { waker: None, peer };
+    let token = hub.open(body, &[], &mut BytesMut::new(), Some(answer), seat);
     let subscriptions = feed.subscriptions();
     let body = Stream::new(hub.clone(), token, feed, shared.config.sse_heartbeat, expires_at);
     for frame in subscriptions {

@@ -157,7 +157,9 @@ async fn connect(hub: Rc<Hub>, request: HttpRequest, payload: Payload) -> actix_
         return Ok(response);
     }
     leave_place(&request);
-    let token = hub.open(|_, _| Transport::Body(None), &[], &mut BytesMut::new(), identify, seat);
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let body = |_, _: &_| Transport::Body { waker: None, peer };
+    let token = hub.open(body, &[], &mut BytesMut::new(), identify, seat);
     let limit = hub.shared.config.limits.frame_bytes;
     let too_large = Rc::new(Notify::new());
     let guard = Box::pin(Guard::new(payload.into_inner(), limit, too_large.clone()));

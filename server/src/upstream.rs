@@ -5,7 +5,7 @@ use crate::{
     backlog::Backlog,
     broadcaster::Subscription,
     mailbox::{Mailbox, Post},
-    metrics::Counters,
+    metrics::{Counters, Number},
     tail::{LINGER, Replay, Tail, Verdict},
     wire,
 };
@@ -72,6 +72,8 @@ pub(crate) struct Route {
     channel: Arc<str>,
     flow: Mutex<Flow>,
     subscribers: AtomicUsize,
+    /// Events that went by, for their rate. Changed under the lock of `flow`.
+    events: Number,
     backlog: Arc<Backlog>,
     resume: ResumeLimits,
     counters: Arc<Counters>,
@@ -91,8 +93,8 @@ impl Route {
         let Upstreams { backlog, resume, counters, .. } = upstreams;
         let (backlog, resume, counters) = (backlog.clone(), *resume, counters.clone());
         let flow = Mutex::new(Flow { hubs: Vec::new(), tail: Tail::new(resume.bytes) });
-        let (subscribers, reading) = Default::default();
-        Self { channel, flow, subscribers, backlog, resume, counters, reading }
+        let (subscribers, events, reading) = Default::default();
+        Self { channel, flow, subscribers, events, backlog, resume, counters, reading }
     }
 
     fn notice(&self, notice: &Notice) {
@@ -124,6 +126,7 @@ impl Route {
             return;
         }
         self.counters.arrived(delivery.id);
+        self.events.add(1);
         let frame = frame.unwrap_or_else(|| encode(delivery));
         let place = delivery.place.as_ref();
         self.post(&flow.hubs, || Post::Event {
@@ -282,10 +285,30 @@ impl Upstreams {
         first.into_sorted_vec()
     }
 
+    /// Every channel that has subscribers, in no order.
+    pub(crate) fn traffic(&self) -> Vec<Traffic> {
+        let channels = self.channels.lock();
+        let traffic = channels.iter().map(|(channel, upstream)| Traffic {
+            channel: channel.clone(),
+            subscribers: upstream.route.subscribers.load(Ordering::Relaxed),
+            events: upstream.route.events.get(),
+        });
+        traffic.filter(|traffic| traffic.subscribers > 0).collect()
+    }
+
     /// How many connections of this gateway are subscribed to `channel`.
     pub(crate) fn subscribers(&self, channel: &str) -> usize {
         self.channels.lock().get(channel).map_or(0, |u| u.route.subscribers.load(Ordering::Relaxed))
     }
+}
+
+/// What goes on on a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Traffic {
+    pub(crate) channel: Arc<str>,
+    pub(crate) subscribers: usize,
+    /// How many events went by since the channel got its first subscriber.
+    pub(crate) events: u64,
 }
 
 /// A hub's part in a channel's subscription. Dropping the last one unsubscribes.

@@ -111,6 +111,32 @@ fn a_listener_for_operators() {
 }
 
 #[test]
+fn the_operators_page_is_there_with_a_key() {
+    let without = Serve::start(&["--admin-bind", "127.0.0.1:0"]);
+    let (status, answer) = get(without.metrics, "/", "");
+    assert!(
+        status == 404 && answer.contains("--admin-keys-file") && answer.contains("NAME=SECRET"),
+        "{answer}"
+    );
+    assert_eq!(get(without.metrics, "/operator/figures", "").0, 404);
+
+    let flags = ["--admin-bind", "127.0.0.1:0", "--admin-key", "ann=0123456789abcdef", "--workers", "1"];
+    let serve = Serve::start(&flags);
+    let (status, answer) = get(serve.metrics, "/", "");
+    assert!(status == 200 && answer.contains("<title>Tidings: operators</title>"), "{answer}");
+    assert_eq!(get(serve.metrics, "/operator/figures", "").0, 401);
+    let key = "authorization: Bearer 0123456789abcdef\r\n";
+    let (status, answer) = get(serve.metrics, "/operator/figures", key);
+    assert!(status == 200 && answer.contains(r#""backplane":"memory""#), "{answer}");
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(get(serve.metrics, path, "").0, 200, "{path}");
+    }
+    for path in ["/", "/page/main.js", "/operator/figures"] {
+        assert_eq!(get(serve.address, path, key).0, 404, "{path}");
+    }
+}
+
+#[test]
 fn limits_are_as_the_options_say() {
     let arguments = "--frame-bytes 100 --channels-per-connection 2 --commands-per-second 1 --commands-burst 10 \
         --connections 3 --connections-per-address 2 --trusted-proxy 127.0.0.1";
@@ -173,6 +199,12 @@ fn what_is_wrong_is_named() {
     for (arguments, parts) in [
         (&["--admin-bind", &*taken][..], &["--admin-bind", &*taken][..]),
         (&["--admin-bind", "nowhere"], &["--admin-bind", "nowhere", "ADDR:PORT"]),
+        (&["--admin-key", "ann=0123456789abcdef"], &["--admin-key", "--admin-bind"]),
+        (
+            &["--admin-bind", "127.0.0.1:0", "--admin-key", "ann=hunter2"],
+            &["--admin-key number 1", "16 to 256"],
+        ),
+        (&["--admin-keys-file", "/nowhere/keys"], &["--admin-keys-file", "/nowhere/keys"]),
         (&["--frame-bytes", "0"], &["--frame-bytes", "0"]),
         (&["--commands-burst", "127"], &["commands_burst", "127", "channels_per_connection = 128"]),
         (&["--trusted-proxy", "proxy.example"], &["trusted proxy", "proxy.example", "10.0.0.0/8"]),

@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the npm package: target/npm/tidings-VERSION.tgz and pkg-npm/dist
+    /// Build the npm package: target/npm/tidings-VERSION.tgz and pkg-npm/dist, and the operator's page's copy of the client
     Pack,
     /// Build everything and serve the demo in the foreground
     Demo(demo::Options),
@@ -53,7 +53,10 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = Workspace::locate().and_then(|workspace| match arguments.command {
-        Command::Pack => pack::run(&workspace).map(|package| package.print_sizes()),
+        Command::Pack => pack::run(&workspace).and_then(|package| {
+            package.print_sizes();
+            pack::renew_page(&workspace)
+        }),
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),

@@ -85,6 +85,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Package> {
     Ok(Package { tarball, sizes })
 }
 
+/// Gives the operator's page, which is in the server's sources, the client as it was built. Only `cargo xtask pack` does,
+/// so that the tests find a copy that is out of date.
+pub(crate) fn renew_page(workspace: &Workspace) -> Result<()> {
+    let built = workspace.package().join("dist/index.js");
+    let page = workspace.root.join("server/src/operator/page/tidings.js");
+    if page.is_file() && fs::read(&page)? == fs::read(&built)? {
+        return Ok(());
+    }
+    println!("the operator's page has another client: {}", page.display());
+    copy(&built, &page)
+}
+
 /// Writes `pkg-npm/dist`.
 fn bundle(workspace: &Workspace, build: &Path, wasm: &[u8]) -> Result<()> {
     let sources = workspace.package().join("src");

@@ -1,14 +1,13 @@
 //! Channels: which have subscribers, where they are, what was published on them.
 
+use super::query::{number, query};
 use crate::{Gateway, Page, history::EntryKeys, names::check_channel, problem::Problem};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header::ContentType},
-    web::Query,
 };
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::ops::RangeInclusive;
+use serde::{Deserialize, Serialize};
 use tidings_protocol::{DEFAULT_PAGE, MAX_INTEGER, MAX_PAGE};
 
 /// The keys of an event in a page.
@@ -123,29 +122,6 @@ fn channel(request: &HttpRequest, from_end: usize) -> Result<String, Problem> {
     Ok(channel.into_owned())
 }
 
-fn query<T: DeserializeOwned>(request: &HttpRequest, allowed: &str) -> Result<T, Problem> {
-    let refused = |error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("{error}: the parameters here are {allowed}, each once"),
-        )
-    };
-    Query::from_query(request.query_string()).map(Query::into_inner).map_err(refused)
-}
-
 fn limit_of(text: Option<&str>) -> Result<usize, Problem> {
     Ok(number("limit", text, 1..=MAX_PAGE)?.unwrap_or(DEFAULT_PAGE) as usize)
-}
-
-/// A number of the query.
-fn number(name: &str, text: Option<&str>, allowed: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && allowed.contains(number));
-    let (first, last) = (allowed.start(), allowed.end());
-    let refusal = || {
-        let detail = format!("invalid {name} {text:?}: allowed is a whole number from {first} to {last}");
-        Problem::new(StatusCode::BAD_REQUEST, detail).at(name)
-    };
-    number.map(Some).ok_or_else(refusal)
 }

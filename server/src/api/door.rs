@@ -19,7 +19,7 @@ const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 const LINES_PER_MINUTE: NonZero<u32> = NonZero::new(6).expect("not zero");
 
 #[derive(Clone)]
-pub(super) enum Door {
+pub(crate) enum Door {
     /// Programs on this machine.
     Local,
     /// Whoever has a key, from anywhere.
@@ -27,29 +27,35 @@ pub(super) enum Door {
 }
 
 impl Door {
-    pub(super) fn keys(keys: ApiKeys) -> Self {
+    pub(crate) fn keys(keys: ApiKeys) -> Self {
         let lines = Arc::new(RateLimiter::direct(Quota::per_minute(LINES_PER_MINUTE)));
         Self::Keys { keys, lines }
     }
 
     /// Why a request is not let in.
     pub(super) fn refusal(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        self.admit(request).err().map(|refusal| *refusal)
+    }
+
+    /// Whose key a request has, where keys are wanted; or why it is not let in.
+    pub(crate) fn admit(&self, request: &HttpRequest) -> Result<Option<&str>, Box<HttpResponse>> {
         match self {
-            Self::Local => {
-                local(request).err().map(|detail| Problem::new(StatusCode::FORBIDDEN, detail).respond())
-            }
+            Self::Local => match local(request) {
+                Ok(()) => Ok(None),
+                Err(detail) => Err(Box::new(Problem::new(StatusCode::FORBIDDEN, detail).respond())),
+            },
             Self::Keys { keys, lines } => {
                 let sent = request.headers().get(AUTHORIZATION);
                 let name = sent.and_then(bearer).and_then(|secret| keys.name_of(secret));
                 if let Some(key) = name {
                     tracing::debug!(key, method = %request.method(), path = request.path(), "API");
-                    return None;
+                    return Ok(name);
                 }
                 if lines.check().is_ok() {
                     let from = request.peer_addr().map(|peer| tracing::field::display(peer.ip()));
                     tracing::warn!(from, "a request to the API without a valid key was refused");
                 }
-                Some(challenge(sent.is_some()))
+                Err(Box::new(challenge(sent.is_some())))
             }
         }
     }

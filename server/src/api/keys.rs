@@ -90,7 +90,7 @@ impl ApiKeys {
     }
 
     /// The name of the key with this secret. Takes as long for any secret.
-    pub(super) fn name_of(&self, secret: &[u8]) -> Option<&str> {
+    pub(crate) fn name_of(&self, secret: &[u8]) -> Option<&str> {
         let presented = digest(secret);
         let mut found = None;
         for key in &*self.keys {

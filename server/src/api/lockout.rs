@@ -54,8 +54,19 @@ pub(super) async fn disconnect(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    let target = target(gateway, request, payload).await?;
+    gateway.disconnect(target).await?;
+    Ok(accepted())
+}
+
+/// Who is to be disconnected.
+pub(crate) async fn target(
+    gateway: &Gateway,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Target, Problem> {
     let body = body::read(request, payload, gateway.shared.config.limits.api_body_bytes).await?;
-    let target = match body::parse(&body, allowed)? {
+    Ok(match body::parse(&body, allowed)? {
         Disconnect { client: Some(client), user: None, token_id: None } => {
             let detail = || format!("invalid client: wanted is {}", allowed("client"));
             Target::Client(client.as_ref().parse().map_err(|_| invalid(detail()).at("client"))?)
@@ -65,9 +76,7 @@ pub(super) async fn disconnect(
             Target::Token(id("token_id", &token)?)
         }
         _ => return Err(invalid("wanted is one of client, user and token_id")),
-    };
-    gateway.disconnect(target).await?;
-    Ok(accepted())
+    })
 }
 
 /// `POST /api/revoke`
@@ -97,7 +106,7 @@ pub(super) async fn revoke(
 }
 
 /// The backplane has it; each gateway does it when it hears of it.
-fn accepted() -> HttpResponse {
+pub(crate) fn accepted() -> HttpResponse {
     HttpResponse::Accepted().json(json!({}))
 }
 

@@ -3,6 +3,10 @@
 use super::{admin::Admin, serve::Serve};
 use std::net::{IpAddr, SocketAddr};
 
+/// Said when the operator's page is not for this machine alone.
+const READABLE: &str = "an operator's key crosses the network unencrypted: bind --admin-bind to 127.0.0.1 and come by \
+                        way of ssh -L, or put a proxy with TLS in front";
+
 /// Prints where everything is.
 pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool, admin: Option<&Admin>) {
     let listener = &options.listener;
@@ -14,13 +18,19 @@ pub(super) fn announce(options: &Serve, address: SocketAddr, keys: bool, admin: 
     let who = if keys { "with an API key" } else { "from this machine only" };
     println!("  backends publish by POST http{secure}://{address}/api/publish, {who}");
     match admin {
-        Some(Admin { address, .. }) => {
+        Some(Admin { address, page, .. }) => {
+            if *page {
+                println!("  operators look at   http://{address}/, with an admin key");
+            }
             println!("  metrics and probes  http://{address}/metrics, /livez, /readyz");
         }
         None => println!("  metrics             http{secure}://{address}/metrics, from this machine only"),
     }
     if let Some(dir) = &listener.static_dir {
         println!("  static files        {}", dir.display());
+    }
+    if admin.is_some_and(|admin| admin.page && !admin.address.ip().to_canonical().is_loopback()) {
+        tracing::warn!("{READABLE}");
     }
     for warning in warnings(options, address.ip()) {
         tracing::warn!("{warning}");

@@ -1,9 +1,9 @@
 //! Who may use the HTTP API, and how much of it at once.
 
-use super::failure::Failure;
+use super::{failure::Failure, keys::Given};
 use clap::{Args, value_parser};
-use std::{fs, path::PathBuf};
-use tidings_server::{ApiKey, ApiKeys, BroadcastError, Config};
+use std::path::PathBuf;
+use tidings_server::{ApiKeys, Config};
 
 #[derive(Args)]
 #[command(next_help_heading = "HTTP API")]
@@ -35,44 +35,7 @@ impl Api {
 
     /// The keys; `None` when the API is for this machine only.
     pub(super) fn keys(&self) -> Result<Option<ApiKeys>, Vec<Failure>> {
-        let (mut keys, mut failures) = (Vec::new(), Vec::new());
-        for (place, key) in self.given().map_err(|failure| vec![failure])? {
-            match key.parse::<ApiKey>() {
-                Ok(key) => keys.push(key),
-                Err(error) => failures.push(wrong(format!("{place}: {error}"))),
-            }
-        }
-        if !failures.is_empty() {
-            return Err(failures);
-        }
-        let keys = if keys.is_empty() { None } else { Some(ApiKeys::new(keys)) };
-        keys.transpose().map_err(|error| vec![error.into()])
+        let file = self.api_keys_file.as_deref();
+        Given { flag: "--api-key", keys: &self.api_key, file_flag: "--api-keys-file", file }.read()
     }
-
-    /// Each key as it was given, and where.
-    fn given(&self) -> Result<Vec<(String, String)>, Failure> {
-        let flag = |(number, key): (usize, &String)| (format!("--api-key number {number}"), key.clone());
-        let mut given: Vec<_> = (1..).zip(&self.api_key).map(flag).collect();
-        let Some(path) = &self.api_keys_file else { return Ok(given) };
-        let place = format!("--api-keys-file {}", path.display());
-        let text = fs::read_to_string(path).map_err(|source| Failure::File {
-            flag: "--api-keys-file",
-            path: path.clone(),
-            source,
-        })?;
-        let before = given.len();
-        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-            if !line.is_empty() && !line.starts_with('#') {
-                given.push((format!("{place}, line {number}"), line.to_owned()));
-            }
-        }
-        if given.len() == before {
-            return Err(wrong(format!("{place} has no key: wanted is NAME=SECRET a line")));
-        }
-        Ok(given)
-    }
-}
-
-fn wrong(detail: String) -> Failure {
-    Failure::Gateway(BroadcastError::Config(detail))
 }

@@ -19,6 +19,10 @@ pub(super) enum Failure {
     File { flag: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot listen on {address}: {source}{}", hint(.source))]
     Bind { address: SocketAddr, source: io::Error },
+    #[error(
+        "--admin-key and --admin-keys-file are for the page at --admin-bind: set it too, such as 127.0.0.1:9090"
+    )]
+    NoAdminBind,
     #[error("cannot listen on --admin-bind {address}: {source}")]
     AdminBind { address: SocketAddr, source: io::Error },
     #[error(transparent)]

@@ -57,6 +57,8 @@ pub(super) struct Plan {
     certificate: Certificate,
     /// With none, the HTTP API is for this machine only.
     keys: Option<ApiKeys>,
+    /// With none, there is no operator's page.
+    admin_keys: Option<ApiKeys>,
     #[cfg(feature = "tokens")]
     identity: Option<identity::Plan>,
 }
@@ -71,17 +73,19 @@ impl Serve {
         let certificate = self.listener.certificate().map_err(&mut note);
         let backplane = self.events.backplane().map_err(&mut note);
         let keys = self.api.keys().map_err(|wrong| wrong.into_iter().for_each(&mut note));
+        let admin_keys = self.operators.keys().map_err(|wrong| wrong.into_iter().for_each(&mut note));
         #[cfg(feature = "tokens")]
         let identity = self
             .identity
             .plan(&self.clients.allow_client_publish, &self.clients.allow_origin)
             .map_err(|mistakes| mistakes.into_iter().map(Failure::from).for_each(&mut note))
             .ok();
-        match (certificate, backplane, keys) {
-            (Ok(certificate), Ok(backplane), Ok(keys)) if failures.is_empty() => Ok(Plan {
+        match (certificate, backplane, keys, admin_keys) {
+            (Ok(certificate), Ok(backplane), Ok(keys), Ok(admin_keys)) if failures.is_empty() => Ok(Plan {
                 backplane,
                 certificate,
                 keys,
+                admin_keys,
                 #[cfg(feature = "tokens")]
                 identity,
             }),
@@ -111,7 +115,7 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let Plan { backplane, certificate, keys, .. } = plan;
+    let Plan { backplane, certificate, keys, admin_keys, .. } = plan;
     let builder = options.builder(backplane.connect(options.events.histories()).await?);
     #[cfg(feature = "tokens")]
     let builder = match plan.identity {
@@ -131,7 +135,7 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     server = certificate.secure(server);
     let stop = signals::stop()?;
     signals::reload(certificate)?;
-    let admin = options.operators.listen(&gateway)?;
+    let admin = options.operators.listen(&gateway, admin_keys, &backplane)?;
     announcement::announce(&options, server.address()?, keys.is_some(), admin.as_ref());
     let static_dir = options.listener.static_dir;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {

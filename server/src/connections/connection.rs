@@ -5,6 +5,7 @@ use actix_http::ws::{Frame, Item};
 use bytes::{Bytes, BytesMut};
 use std::{
     io::{ErrorKind, IoSlice},
+    net::IpAddr,
     task::Waker,
 };
 use tidings_protocol::CloseCode;
@@ -15,8 +16,13 @@ use tokio::net::TcpStream;
 pub(crate) enum Transport {
     /// A socket of the hub's own.
     Socket(Socket),
-    /// The body of a response, which takes what waits when actix-web polls it; this wakes it.
-    Body(Option<Waker>),
+    /// The body of a response, which takes what waits when actix-web polls it.
+    Body {
+        /// Wakes it.
+        waker: Option<Waker>,
+        /// Where the request came from.
+        peer: Option<IpAddr>,
+    },
 }
 
 /// Why a connection cannot go on.
@@ -45,7 +51,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     pub(crate) session: Session,
     /// Its place among the connections of its address, where these are counted. Free before the peer sees the end.
-    _seat: Option<Box<Seat>>,
+    seat: Option<Box<Seat>>,
     pub(crate) transport: Transport,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
@@ -90,7 +96,7 @@ impl Connection {
         Self {
             generation,
             session,
-            _seat: seat,
+            seat,
             transport,
             phase: Phase::Open,
             outbox: Outbox::default(),
@@ -203,6 +209,16 @@ impl Connection {
         }
     }
 
+    /// Where the client is: as its address is counted, or else the other end of its connection.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let peer = || match &self.transport {
+            Transport::Socket(socket) => socket.stream().peer_addr().ok().map(|peer| peer.ip()),
+            Transport::Body { peer, .. } => *peer,
+        };
+        let address = self.seat.as_ref().map(|seat| seat.address).or_else(peer);
+        address.map(|address| address.to_canonical())
+    }
+
     fn queue(&mut self, chunk: Bytes, limit: usize, now: u64) -> Result<(), Fault> {
         self.make_room(chunk.len(), limit, now)?;
         self.outbox.push(chunk);
@@ -225,7 +241,7 @@ impl Connection {
     }
 
     fn wake(&mut self) {
-        if let Transport::Body(waker) = &mut self.transport {
+        if let Transport::Body { waker, .. } = &mut self.transport {
             waker.take().into_iter().for_each(Waker::wake);
         }
     }

@@ -138,7 +138,7 @@ impl State {
         }
         self.shared.clients.fetch_sub(1, Ordering::Relaxed);
         self.shared.client_left.notify_waiters();
-        if let Transport::Body(waker) = &mut connection.transport {
+        if let Transport::Body { waker, .. } = &mut connection.transport {
             waker.take().into_iter().for_each(Waker::wake);
         }
         self.effects.clear();

@@ -33,7 +33,7 @@ impl State {
             self.remove(token.slot);
             return Poll::Ready(None);
         }
-        if let Transport::Body(waker) = &mut self.connections[token.slot].transport {
+        if let Transport::Body { waker, .. } = &mut self.connections[token.slot].transport {
             *waker = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -113,6 +113,7 @@ impl State {
                 Post::CloseAll(code) => self.close_those(code, |_| true, now),
                 Post::Disconnect(target) => self.disconnect(&target, now),
                 Post::Review => review = true,
+                Post::Roll(call) => self.answer(&call),
                 Post::Relieved => {}
             }
         }

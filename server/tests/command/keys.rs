@@ -73,6 +73,9 @@ fn a_key_is_not_shown() {
     let checked = run(&["check", "--api-key", "shop=0123456789abcdef"]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success() && said.contains("shop=***") && !said.contains("0123"), "{said}");
+    let checked = run(&["check", "--admin-bind", "127.0.0.1:0", "--admin-key", "ann=0123456789abcdef"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success() && said.contains("ann=***") && !said.contains("0123"), "{said}");
     let refused = run(&["check", "--api-key", "a=hunter2", "--api-key", "b=hunter2"]);
     let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
     assert!(!refused.status.success() && !said.contains("hunter2"), "{said}");

@@ -16,6 +16,7 @@ mod limits;
 mod listening;
 mod liveness;
 mod metrics;
+mod operator;
 mod paging;
 mod publishing;
 mod recovery;
