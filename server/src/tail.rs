@@ -10,7 +10,8 @@ use std::{collections::VecDeque, time::Duration};
 use tidings_protocol::Why;
 use tokio::time::Instant;
 
-/// How long frames are kept after somebody needed them: while a crowd comes back, the past is read once.
+/// How long frames are kept after somebody needed them, and twice as long at most: while a crowd comes back, the past is
+/// read once.
 pub const LINGER: Duration = Duration::from_secs(30);
 
 /// The end of one channel's stream.
@@ -32,23 +33,44 @@ struct Kept {
     after: u64,
     frames: VecDeque<(u64, Bytes)>,
     bytes: usize,
-    used_at: Instant,
+    /// The first place that somebody came from since then.
+    needed: Option<u64>,
+    since: Instant,
 }
 
 impl Kept {
     fn push(&mut self, offset: u64, frame: Bytes, limit: usize) {
         self.bytes += frame.len();
         self.frames.push_back((offset, frame));
-        self.trim(limit);
+        while self.bytes > limit && !self.frames.is_empty() {
+            self.drop_first();
+        }
     }
 
-    fn trim(&mut self, limit: usize) {
-        while self.bytes > limit
-            && let Some((offset, frame)) = self.frames.pop_front()
-        {
+    fn drop_first(&mut self) {
+        if let Some((offset, frame)) = self.frames.pop_front() {
             self.bytes -= frame.len();
             self.after = offset;
         }
+    }
+
+    fn need(&mut self, from: u64) {
+        self.needed = Some(self.needed.map_or(from, |needed| needed.min(from)));
+    }
+
+    /// Drops what nobody needed for [`LINGER`]; how long the rest stays.
+    fn expire(&mut self) -> Option<Duration> {
+        let left = LINGER.saturating_sub(self.since.elapsed());
+        if left > Duration::ZERO {
+            return Some(left);
+        }
+        let needed = self.needed.take()?;
+        self.since = Instant::now();
+        while self.frames.front().is_some_and(|(offset, _)| *offset <= needed) {
+            self.drop_first();
+        }
+        self.frames.shrink_to(2 * self.frames.len());
+        Some(LINGER)
     }
 }
 
@@ -117,14 +139,13 @@ impl Tail {
         verdict
     }
 
-    /// Keeps no frames any longer, unless somebody needed them in the last [`LINGER`]; then, how long they stay.
+    /// Keeps no frames any longer that nobody needed for [`LINGER`]; when to look again, unless there are none.
     pub fn expire(&mut self) -> Option<Duration> {
-        let left = self.kept.as_ref().map(|kept| LINGER.saturating_sub(kept.used_at.elapsed()));
-        if left == Some(Duration::ZERO) {
+        let again = self.kept.as_mut().and_then(Kept::expire);
+        if again.is_none() {
             self.kept = None;
-            return None;
         }
-        left
+        again
     }
 
     /// Continuity is lost; the stream goes on after `position`.
@@ -148,7 +169,7 @@ impl Tail {
         else {
             return Replay::Unknown;
         };
-        kept.used_at = Instant::now();
+        kept.need(from.offset);
         let first = kept.frames.partition_point(|(offset, _)| *offset <= from.offset);
         let last = kept.frames.partition_point(|(offset, _)| *offset <= live);
         Replay::Frames(kept.frames.range(first..last).map(|(_, frame)| frame.clone()).collect())
@@ -162,9 +183,11 @@ impl Tail {
             after,
             frames: VecDeque::new(),
             bytes: 0,
-            used_at: Instant::now(),
+            needed: None,
+            since: Instant::now(),
         });
-        kept.used_at = Instant::now();
+        // Who comes from before what is kept may have come too late, and gets nothing then.
+        kept.need(if kept.after <= from.offset { from.offset } else { after });
         kept.after > from.offset || from.offset > position.offset.max(self.known)
     }
 
@@ -217,6 +240,7 @@ impl Tail {
         kept.frames = frames;
         kept.bytes += bytes;
         kept.after = from.offset;
+        kept.need(from.offset);
         Ok(())
     }
 }
@@ -373,12 +397,49 @@ mod tests {
         assert_eq!(tail.expire(), None);
         tail.begin(&at("e", 7));
         tokio::time::advance(LINGER / 2).await;
+        assert_eq!(tail.expire(), Some(LINGER / 2));
         go_on(&mut tail, 8, 9);
         assert_eq!(tail.replay(&at("e", 8), &at("e", 9)), frames([9]));
-        tokio::time::advance(LINGER * 3 / 4).await;
-        assert_eq!(tail.expire(), Some(LINGER / 4));
-        tokio::time::advance(LINGER / 4).await;
+        tokio::time::advance(LINGER / 2).await;
+        assert_eq!(tail.expire(), Some(LINGER), "it was needed half of that ago");
+        assert_eq!(tail.replay(&at("e", 7), &at("e", 9)), frames([8, 9]));
+        tokio::time::advance(LINGER).await;
+        assert_eq!(tail.expire(), Some(LINGER));
+        tokio::time::advance(LINGER).await;
         assert_eq!((tail.expire(), tail.keeps()), (None, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_somebody_always_comes_back_only_what_is_needed_is_kept() {
+        let mut tail = Tail::new(100_000);
+        tail.start(Some(&at("e", 1_000)));
+        assert!(tail.begin(&at("e", 999)));
+        tail.fill(&at("e", 999), &page(&[1_000], 1_000, 0), encode).expect("a chain");
+        let mut most = 0;
+        for offset in 1_001..2_000 {
+            go_on(&mut tail, offset, offset);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            // Everybody is away for two events.
+            let from = offset - 2;
+            assert_eq!(tail.replay(&at("e", from), &at("e", offset)), frames(from + 1..=offset));
+            tail.expire();
+            most = most.max(tail.kept.as_ref().expect("needed").frames.len());
+        }
+        assert!((30..=2 * 30 + 2).contains(&most), "{most}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_from_too_far_back_keeps_nothing() {
+        let mut tail = seen(3, 7);
+        for offset in 8..20 {
+            assert!(tail.begin(&at("e", 1)));
+            go_on(&mut tail, offset, offset);
+            let expired = Page { end: at("e", offset), floor: 5, events: Vec::new(), more: true };
+            assert_eq!(tail.fill(&at("e", 1), &expired, encode), Err(Why::Expired));
+            tokio::time::advance(LINGER).await;
+            assert_eq!(tail.expire(), Some(LINGER));
+            assert_eq!(tail.kept.as_ref().expect("for who else comes").frames.len(), 1);
+        }
     }
 
     #[test]

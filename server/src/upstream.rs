@@ -86,13 +86,15 @@ pub(crate) struct Route {
 struct Flow {
     hubs: Vec<Arc<Mailbox>>,
     tail: Tail,
+    /// Whether [`expire`] looks at the tail.
+    watched: bool,
 }
 
 impl Route {
     fn new(channel: Arc<str>, upstreams: &Upstreams) -> Self {
         let Upstreams { backlog, resume, counters, .. } = upstreams;
         let (backlog, resume, counters) = (backlog.clone(), *resume, counters.clone());
-        let flow = Mutex::new(Flow { hubs: Vec::new(), tail: Tail::new(resume.bytes) });
+        let flow = Mutex::new(Flow { hubs: Vec::new(), tail: Tail::new(resume.bytes), watched: false });
         let (subscribers, events, reading) = Default::default();
         Self { channel, flow, subscribers, events, backlog, resume, counters, reading }
     }
@@ -168,11 +170,12 @@ impl Route {
         from: &Position,
     ) -> Result<(), Why> {
         let _turn = self.reading.lock().await;
-        let (kept, unknown) = {
-            let tail = &mut self.flow.lock().tail;
-            (tail.keeps(), tail.begin(from))
+        let (watched, unknown) = {
+            let flow = &mut *self.flow.lock();
+            let unknown = flow.tail.begin(from);
+            (std::mem::replace(&mut flow.watched, true), unknown)
         };
-        if !kept {
+        if !watched {
             actix_rt::spawn(expire(Arc::downgrade(self)));
         }
         if !unknown {
@@ -203,8 +206,13 @@ async fn expire(route: Weak<Route>) {
     let mut wait = LINGER;
     loop {
         tokio::time::sleep(wait).await;
-        let Some(left) = route.upgrade().and_then(|route| route.flow.lock().tail.expire()) else { return };
-        wait = left;
+        let Some(route) = route.upgrade() else { return };
+        let flow = &mut *route.flow.lock();
+        let Some(again) = flow.tail.expire() else {
+            flow.watched = false;
+            return;
+        };
+        wait = again;
     }
 }
 

@@ -2,6 +2,7 @@
 //! first.
 #![cfg(target_os = "linux")]
 
+use socket2::{Domain, Socket, Type};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -12,7 +13,7 @@ use std::{
 };
 
 /// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 const KB: usize = 1024;
 
@@ -54,7 +55,21 @@ impl Tidings {
     }
 
     fn connect(&self) -> Client {
-        let mut client = Client(self.stream());
+        self.shake_hands(self.stream())
+    }
+
+    /// A client for which the system takes little that it does not read.
+    fn connect_narrow(&self) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4 * KB).expect("a size");
+        socket.connect(&self.address.into()).expect("a listening gateway");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a TCP socket");
+        socket.set_write_timeout(Some(DEADLINE)).expect("a TCP socket");
+        self.shake_hands(socket.into())
+    }
+
+    fn shake_hands(&self, stream: TcpStream) -> Client {
+        let mut client = Client(stream);
         let head = format!(
             "GET /_broadcast HTTP/1.1\r\nhost: {}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -166,11 +181,11 @@ impl Client {
 
 #[test]
 fn pings_whose_answers_are_not_read() {
-    const CLIENTS: usize = 4;
+    const CLIENTS: usize = 2;
     let tidings = Tidings::start();
     let base = tidings.resident();
     let some = frame(0x89, b"eight by").repeat(1_000);
-    let clients: Vec<Client> = (0..CLIENTS).map(|_| tidings.connect()).collect();
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| tidings.connect_narrow()).collect();
     let mut most = base;
     thread::scope(|scope| {
         for client in &clients {
@@ -181,6 +196,8 @@ fn pings_whose_answers_are_not_read() {
         while tidings.closed_as_too_slow() < CLIENTS {
             most = most.max(tidings.resident());
             assert!(started.elapsed() < DEADLINE, "{} are closed", tidings.closed_as_too_slow());
+            // The flood needs the machine more.
+            thread::sleep(Duration::from_millis(20));
         }
         tidings.settles_below(base + CLIENTS * 3 * KB * KB, "unread pongs");
         clients.iter().for_each(|client| client.0.shutdown(Shutdown::Both).expect("an open connection"));

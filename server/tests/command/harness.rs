@@ -12,7 +12,7 @@ use std::{
 use tokio_tungstenite::tungstenite::{WebSocket, client};
 
 /// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The command with these arguments, and with no settings from this process's environment.
 pub(crate) fn tidings(arguments: &[&str]) -> Command {

@@ -220,7 +220,7 @@ async fn each_user_and_token_is_asked_about(serving: Serving) {
 async fn without_an_answer_nobody_comes_in(serving: Serving) {
     let application = Application::start();
     let server =
-        Running::start(serving, application.gateway(|webhook| webhook.timeout(Duration::from_millis(100))));
+        Running::start(serving, application.gateway(|webhook| webhook.timeout(Duration::from_secs(2))));
     let mut client = connect(&server, Grant::new("u1")).await;
     let failed = err("private-a", reason::AUTHORIZATION_FAILED);
     for (status, body) in [

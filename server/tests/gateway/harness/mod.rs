@@ -27,7 +27,7 @@ use tidings_server::{ApiKeys, Builder, Config, Gateway, Histories, MemoryBroadca
 use tokio::sync::oneshot;
 
 /// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Enough for channels and clients to spread over.
 const WORKERS: usize = 2;
