@@ -2,9 +2,8 @@
 
 use crate::{
     driver::{Client, closed_error, state_name},
-    errors, settings,
+    js, settings,
 };
-use js_sys::{Function, Promise};
 use std::rc::Rc;
 use tidings_client_core::State;
 use wasm_bindgen::prelude::*;
@@ -20,7 +19,8 @@ impl BroadcastClient {
     /// Checks the options and, unless `autoConnect` is false, connects.
     #[wasm_bindgen(constructor)]
     pub fn new(options: JsValue) -> Result<Self, JsValue> {
-        let (settings, options, connect) = settings::read(&options)?;
+        let (settings, options) = settings::read(&options)?;
+        let connect = settings.connect();
         let client = Client::new(settings, options);
         if connect {
             client.connect();
@@ -53,20 +53,18 @@ impl BroadcastClient {
 
     /// The channel of this name, subscribed until it is left.
     pub fn channel(&self, name: JsValue) -> Result<JsValue, JsValue> {
-        let name = errors::name("channel", name)?;
+        let name = js::name("channel", name)?;
         Ok(self.client.channel(&name).handle(&self.client))
     }
 
     /// Listens to an event of the client and returns the function that ends it.
-    pub fn on(&self, event: JsValue, listener: JsValue) -> Result<Function, JsValue> {
-        let event = errors::name("event", event)?;
-        let listener = errors::function("listener", listener)?;
-        Ok(self.client.listeners.add(&event, &listener))
+    pub fn on(&self, event: JsValue, listener: JsValue) -> Result<JsValue, JsValue> {
+        self.client.listeners.add(&event, "listener", &listener)
     }
 
     /// A promise for the next `welcome`; resolved when there is a connection. It is rejected with an error whose
     /// `code` is `disconnected` when the client is closed.
-    pub fn ready(&self) -> Promise {
+    pub fn ready(&self) -> JsValue {
         let ready = &self.client.ready;
         let promise = ready.wait();
         match self.client.state() {

@@ -2,30 +2,35 @@
 
 use crate::{
     channel::Channel,
-    errors,
     frames::{Frame, Frames, Publish},
-    js::{self, Deferred, Resolved, Told},
+    js::{self, Deferred, Going, JsString, Map, Resolved, Settings, Told},
     link::Anchor,
     listeners::Listeners,
-    page::Page,
+    page,
     promise::Ready,
-    settings::Settings,
     socket::Socket,
 };
-use gloo_timers::callback::Interval;
-use js_sys::{Date, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell, RefMut},
     rc::Rc,
 };
 use tidings_client_core::{
-    Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, SocketId,
-    State, reason,
+    Arrival, ChannelId, ChannelState, Clock, Closed, Core, Effect, HistoryPage, Options, Outgoing, Random,
+    SocketId, State, reason,
 };
 use tidings_protocol::Position;
 use wasm_bindgen::prelude::*;
 
-pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish>;
+pub(crate) type ClientCore = Core<Rc<Channel>, JsString, JsValue, Publish, Chance>;
+
+/// The browser's.
+pub(crate) struct Chance;
+
+impl Random for Chance {
+    fn random(&mut self) -> f64 {
+        js::random()
+    }
+}
 
 /// One client. While it is connected or trying, what its socket, its timer and the page call holds it.
 pub(crate) struct Client {
@@ -62,13 +67,13 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Interval)>,
-    page: Option<Page>,
+    timer: Option<(u64, Going)>,
+    page: Option<Going>,
 }
 
 impl Inner {
     fn now(&mut self) -> u64 {
-        self.clock.read(Date::now() as u64)
+        self.clock.read(js::now() as u64)
     }
 
     /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
@@ -92,12 +97,12 @@ impl Client {
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            names: Map::new(),
-            pages: Map::new(),
+            names: js::map(),
+            pages: js::map(),
             driving: Cell::new(false),
             told: Cell::new(false),
             inner: RefCell::new(Inner {
-                core: Core::new(options, Math::random),
+                core: Core::new(options, Chance),
                 clock: Clock::default(),
                 socket: None,
                 timer: None,
@@ -137,7 +142,7 @@ impl Client {
     pub(crate) fn connect(self: &Rc<Self>) {
         self.tell(|core, now| {
             if matches!(core.state(), State::Idle | State::Closed) {
-                for change in Page::now() {
+                for change in page::now().into_iter().flatten() {
                     core.page(now, change);
                 }
             }
@@ -146,7 +151,7 @@ impl Client {
         self.link.hold(self);
         let mut inner = self.inner();
         if inner.page.is_none() {
-            inner.page = Page::listen(self.link.caller("page"));
+            inner.page = Some(self.link.watch());
         }
         drop(inner);
         self.drive();
@@ -166,13 +171,13 @@ impl Client {
         let channel = Rc::new(Channel::new(name.clone()));
         self.tell(|core, _| {
             let id = core.subscribe(known, channel.clone());
-            js::enroll(&self.names, name, id.0 as i32 + 1, &channel.listeners.sets, &channel.ids);
+            js::enroll(&self.names, name, id.0 as i32 + 1, &channel.listeners.sets);
         });
         self.drive();
         channel
     }
 
-    pub(crate) fn find(&self, name: &JsValue) -> Option<ChannelId> {
+    pub(crate) fn find(&self, name: &JsString) -> Option<ChannelId> {
         channel_id(js::find(&self.names, name))
     }
 
@@ -186,7 +191,7 @@ impl Client {
     pub(crate) fn history(self: &Rc<Self>, channel: &Channel, page: HistoryPage, outcome: &Deferred) {
         if let Some(id) = self.find(&channel.name) {
             let request = self.tell(|core, _| core.history(id, page));
-            self.pages.set(&number(request), outcome);
+            js::put(&self.pages, &number(request), outcome);
             self.drive();
         }
     }
@@ -235,7 +240,7 @@ impl Client {
     }
 
     fn gap(&self, channel: &Channel, why: JsValue) {
-        js::gap(&channel.listeners.sets, &self.settings.logger, &channel.name, &why);
+        js::gap(&channel.listeners.sets, &self.settings, &channel.name, &why);
         self.emit(Told::Gap, [channel.name.clone().into(), why, NOTHING]);
     }
 
@@ -262,7 +267,7 @@ impl Client {
     }
 
     fn emit(&self, event: Told, [first, second, third]: [JsValue; 3]) {
-        js::tell(&self.listeners.sets, &self.settings.logger, event as i32, first, second, third);
+        js::tell(&self.listeners.sets, &self.settings, event as i32, first, second, third);
     }
 
     fn drive(self: &Rc<Self>) {
@@ -322,7 +327,7 @@ impl Client {
         match effect {
             Effect::Deliver { channel, id: Some(id), .. } if channel.knows(&id) => {}
             Effect::Deliver { channel, event, data, .. } => {
-                channel.listeners.emit(&event, &data, &self.settings.logger);
+                channel.listeners.emit(&event, &data, &self.settings);
             }
             Effect::Send(frame) => self.send(frame),
             Effect::Acknowledged { frame, id, offset } => {
@@ -336,12 +341,11 @@ impl Client {
             Effect::Connect { socket } => match Socket::open(self, socket) {
                 Ok(opened) => self.inner().socket = Some(opened),
                 Err(exception) => {
-                    self.tell(|core, now| core.failed(now, socket, errors::text(&exception, "message")));
+                    self.tell(|core, now| core.failed(now, socket, js::message(&exception)));
                 }
             },
             Effect::GetToken { socket, reason } => {
-                let Settings { get_token, logger, .. } = &self.settings;
-                js::token(get_token, reason as i32, logger, &self.link.object, socket.0 as i32);
+                js::token(&self.settings, reason as i32, &self.link.object, socket.0 as i32);
             }
             Effect::Close { code, reason } => {
                 let socket = self.inner().socket.take();
@@ -351,7 +355,7 @@ impl Client {
             }
             Effect::Denied { channel, reason } => channel.deny(reason),
             Effect::Forget(channel) => {
-                self.names.delete(&channel.name);
+                js::take(&self.names, &channel.name);
             }
             _ => {}
         }
@@ -369,14 +373,13 @@ impl Client {
 
     fn settle_page(&self, request: u64, page: Result<(Position<JsString>, JsValue), JsString>) {
         let request = number(request);
-        let outcome: Deferred = self.pages.get(&request).unchecked_into();
-        self.pages.delete(&request);
+        let outcome: Deferred = js::take(&self.pages, &request).unchecked_into();
         match page {
             Ok((Position { epoch, offset }, events)) => {
                 let events = js::events(&events);
                 js::resolve(&outcome, Resolved::Page as i32, events, epoch.into(), number(offset));
             }
-            Err(reason) => outcome.reject(errors::failure(reason.into(), "there is no page of history")),
+            Err(reason) => outcome.reject(js::failure(reason.into(), "there is no page of history")),
         }
     }
 
@@ -400,7 +403,7 @@ fn number(value: u64) -> JsValue {
 
 /// Why a promise of `ready()` is rejected when the client closes.
 pub(crate) fn closed_error() -> JsValue {
-    errors::failure(reason::DISCONNECTED.into(), "the client is closed")
+    js::failure(reason::DISCONNECTED.into(), "the client is closed")
 }
 
 /// The public name of a state.

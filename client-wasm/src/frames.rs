@@ -2,9 +2,8 @@
 
 use crate::{
     channel::Channel,
-    js::{self, Deferred},
+    js::{self, Deferred, JsString},
 };
-use js_sys::JsString;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Outgoing, Weight};
 use tidings_protocol::{Fields, Key, Position, Tag};
@@ -73,19 +72,13 @@ impl Frames {
             Outgoing::Authenticate { token } => (Sent::Authenticate, token),
             Outgoing::Pong => (Sent::Pong, &NOTHING),
         };
-        // A name is a string, and JSON has a form for each.
-        js::write(sent as i32, first, &second, &third, &fourth).unwrap_or_default()
+        js::write(sent as i32, first, &second, &third, &fourth)
     }
 }
 
-/// The text of a publish. An error when the data has no form in JSON.
-pub(crate) fn publish(channel: &JsString, event: &JsString, data: &JsValue) -> Result<JsString, JsValue> {
-    js::write(Sent::Publish as i32, channel, event, data, &NOTHING)
-}
-
-/// The frames that are sent. The numbers are known to `primitives.js`.
+/// The frames that are sent; 0 is a publish, which is written where it is checked. The numbers are known to
+/// `primitives.js`.
 enum Sent {
-    Publish = 0,
     Subscribe = 1,
     Unsubscribe = 2,
     History = 3,

@@ -1,31 +1,57 @@
-//! JavaScript that js-sys offers only with a copy, a check or a detour that is not wanted here.
+//! What JavaScript does for the client. The bindings are its own, down to the types: those of js-sys bring code along
+//! that a page would download and never run.
 
-use js_sys::{Function, JsString, Map, Promise, Set};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
-    /// Opens a socket, with the application's factory unless that is `undefined`, and tells a link of what it hears.
+    /// The options that are no numbers, checked. `path` is that of a gateway that has the page's address otherwise.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn settings(options: &JsValue, path: &str) -> Result<Settings, JsValue>;
+
+    /// `options[name]` when it is a number, NaN when it is undefined; otherwise it throws that it must be what is
+    /// allowed.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn number(options: &JsValue, name: &str, allowed: &str) -> Result<f64, JsValue>;
+
+    /// Which page of history is wanted, checked.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn page(options: &JsValue) -> Result<Page, JsValue>;
+
+    /// Opens a socket, with the application's factory if there is one, and tells a link of what it hears.
     #[wasm_bindgen(catch)]
     pub(crate) fn open(
-        factory: &JsValue,
-        url: &JsValue,
+        settings: &Settings,
         link: &JsValue,
         socket: u32,
         channels: &Map,
-        logger: &JsValue,
     ) -> Result<JsValue, JsValue>;
 
-    /// Enters a channel into a map of channels: its number above 0, its sets of listeners, and the ids of its events.
-    pub(crate) fn enroll(channels: &Map, name: &JsString, number: i32, sets: &Map, ids: &Set);
+    /// An empty map.
+    pub(crate) fn map() -> Map;
+
+    /// Puts a value under a key.
+    pub(crate) fn put(map: &Map, key: &JsValue, value: &JsValue);
+
+    /// Takes out what is under a key.
+    pub(crate) fn take(map: &Map, key: &JsValue) -> JsValue;
+
+    /// Enters a channel into a map of channels: its number above 0, and its sets of listeners.
+    pub(crate) fn enroll(channels: &Map, name: &JsString, number: i32, sets: &Map);
 
     /// The number of a channel, or 0.
-    pub(crate) fn find(channels: &Map, name: &JsValue) -> u32;
+    pub(crate) fn find(channels: &Map, name: &JsString) -> u32;
+
+    /// The handle that was kept beside a channel's listeners, unless nobody has it any longer.
+    pub(crate) fn kept(sets: &Map) -> JsValue;
+
+    /// Keeps a handle without keeping it alive.
+    pub(crate) fn keep(sets: &Map, handle: &JsValue);
 
     /// Asks the application for a token, which a link is told of. `reason` is a [`TokenReason`] in their order.
     ///
     /// [`TokenReason`]: tidings_client_core::TokenReason
-    pub(crate) fn token(get_token: &JsValue, reason: i32, logger: &JsValue, link: &JsValue, socket: i32);
+    pub(crate) fn token(settings: &Settings, reason: i32, link: &JsValue, socket: i32);
 
     /// Whether a socket took a text.
     pub(crate) fn send(socket: &JsValue, text: &JsString) -> bool;
@@ -33,55 +59,66 @@ extern "C" {
     /// Closes a socket. One that cannot be closed is let go all the same.
     pub(crate) fn close(socket: &JsValue, code: u16, reason: &str);
 
-    /// Adds a function to the set under `key`, and returns what takes it out.
-    pub(crate) fn add(sets: &Map, key: &JsValue, listener: &Function) -> Function;
+    /// Tells a link in so many milliseconds.
+    pub(crate) fn timer(link: &JsValue, delay_ms: u32) -> Ending;
 
-    /// Calls the functions in the set under `event`, and when that is a name, those in the set under `sets`. What they
+    /// Tells a link what the page hears from its browser, where there is one.
+    pub(crate) fn watch(link: &JsValue) -> Ending;
+
+    /// Whether there is a network, and whether anybody looks, as `page.rs` numbers it.
+    pub(crate) fn network() -> u32;
+    pub(crate) fn visibility() -> u32;
+
+    /// Ends what has an end.
+    pub(crate) fn end(ending: &Ending);
+
+    /// `word` when it is a string that is not empty; otherwise throws that `what` must be one.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn name(what: &str, word: JsValue) -> Result<JsString, JsValue>;
+
+    /// Adds a function to the set under `event`, once both are checked, and returns what takes it out.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn listen(
+        sets: &Map,
+        event: &JsValue,
+        what: &str,
+        listener: &JsValue,
+    ) -> Result<JsValue, JsValue>;
+
+    /// Calls the functions in the set under `event`, and when that is a name, those that hear every event. What they
     /// throw goes to the logger.
-    pub(crate) fn emit(sets: &Map, event: &JsValue, data: &JsValue, logger: &JsValue);
+    pub(crate) fn emit(sets: &Map, event: &JsValue, data: &JsValue, settings: &Settings);
+
+    /// A publish that is ready to be sent, once event and data are checked.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn publish(channel: &JsString, event: &JsValue, data: &JsValue) -> Result<Deferred, JsValue>;
 
     /// How long the text of a publish is in UTF-8.
     pub(crate) fn bytes(publish: &Deferred) -> u32;
 
-    /// A promise to settle; that of a publish has its text.
-    pub(crate) fn deferred(text: &JsValue) -> Deferred;
+    /// A promise to settle.
+    pub(crate) fn deferred() -> Deferred;
 
     /// The text of a publish with its number, and with the idempotency key that begins with `key`.
     pub(crate) fn numbered(publish: &Deferred, number: f64, key: &JsString) -> JsString;
 
-    /// `object[key]`; `undefined` when there is no object.
-    pub(crate) fn property(object: &JsValue, key: &str) -> JsValue;
-
-    /// `object[key]` when it is a number, otherwise NaN.
-    pub(crate) fn number(object: &JsValue, key: &str) -> f64;
-
-    /// `object[key]` when it is a string.
-    pub(crate) fn string(object: &JsValue, key: &str) -> Option<JsString>;
-
-    /// `options[name]` when it is `undefined` or of this type; otherwise it throws that it must be what is allowed.
-    #[wasm_bindgen(catch)]
-    pub(crate) fn option(
-        options: &JsValue,
-        name: &str,
-        kind: &str,
-        allowed: &str,
-    ) -> Result<JsValue, JsValue>;
+    /// The message of what was thrown.
+    pub(crate) fn message(thrown: &JsValue) -> JsString;
 
     /// The JSON of a frame with these values, by its number among those that are sent. What is `undefined` is left out.
-    #[wasm_bindgen(catch)]
     pub(crate) fn write(
         frame: i32,
         first: &JsValue,
         second: &JsValue,
         third: &JsValue,
         fourth: &JsValue,
-    ) -> Result<JsString, JsValue>;
+    ) -> JsString;
 
     /// A position as it is sent.
     pub(crate) fn position(epoch: &JsString, offset: f64) -> JsValue;
 
-    /// Whether a set has a word; if not, it gets it, and forgets the oldest of more than a thousand.
-    pub(crate) fn repeated(set: &Set, word: &JsValue) -> bool;
+    /// Whether a word was told of beside these listeners, among the last thousand; from here on it was.
+    pub(crate) fn repeated(sets: &Map, word: &JsString) -> bool;
 
     /// Resolves a promise with a [`Resolved`] that has these values; what is `undefined` is left out.
     pub(crate) fn resolve(promise: &Deferred, result: i32, first: JsValue, second: JsValue, third: JsValue);
@@ -89,7 +126,7 @@ extern "C" {
     /// Tells the listeners of a client a [`Told`] with an object that has these values, and logs it.
     pub(crate) fn tell(
         sets: &Map,
-        logger: &JsValue,
+        settings: &Settings,
         event: i32,
         first: JsValue,
         second: JsValue,
@@ -97,7 +134,7 @@ extern "C" {
     );
 
     /// Tells the listeners to gaps of one.
-    pub(crate) fn gap(sets: &Map, logger: &JsValue, channel: &JsString, why: &JsValue);
+    pub(crate) fn gap(sets: &Map, settings: &Settings, channel: &JsString, why: &JsValue);
 
     /// The events of a page of history as the application gets them.
     pub(crate) fn events(list: &JsValue) -> JsValue;
@@ -107,9 +144,6 @@ extern "C" {
 
     /// Something that cannot be done, and why.
     pub(crate) fn failure(code: JsValue, message: &str) -> JsValue;
-
-    /// The absolute address of a WebSocket, or `undefined`; `http` and `https` stand for `ws` and `wss`.
-    pub(crate) fn address(url: &JsValue, base: &JsValue) -> JsValue;
 
     /// A word that no other client has.
     pub(crate) fn unique() -> JsString;
@@ -151,9 +185,39 @@ pub(crate) enum Told {
 
 #[wasm_bindgen]
 extern "C" {
-    /// `globalThis`: it is an object, and what every object inherits as `valueOf` gives the object itself.
-    #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
-    pub(crate) fn global() -> JsValue;
+    /// A string.
+    #[derive(Clone, PartialEq)]
+    pub type JsString;
+
+    /// A `Map`.
+    pub(crate) type Map;
+
+    /// A function that ends something; `undefined` when there is nothing to end.
+    pub(crate) type Ending;
+
+    /// The options of a client that are no numbers.
+    pub(crate) type Settings;
+
+    /// Whether the application gives tokens.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn tokens(this: &Settings) -> bool;
+
+    /// Whether to connect at once.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn connect(this: &Settings) -> bool;
+
+    /// Which page of history.
+    pub(crate) type Page;
+
+    /// At most how many events; NaN when nothing is said about it, as below.
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn limit(this: &Page) -> f64;
+
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn before(this: &Page) -> f64;
+
+    #[wasm_bindgen(method, structural, getter)]
+    pub(crate) fn attach(this: &Page) -> bool;
 
     /// A promise and the functions that settle it.
     #[derive(Clone)]
@@ -163,27 +227,30 @@ extern "C" {
     pub(crate) fn text(this: &Deferred) -> JsString;
 
     #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn promise(this: &Deferred) -> Promise;
+    pub(crate) fn promise(this: &Deferred) -> JsValue;
 
     #[wasm_bindgen(method, structural)]
     pub(crate) fn reject(this: &Deferred, error: JsValue);
 
-    /// A function.
-    pub(crate) type Callable;
+    /// Milliseconds since 1970.
+    #[wasm_bindgen(js_namespace = Date)]
+    pub(crate) fn now() -> f64;
 
-    /// A function that needs to be told nothing more.
-    #[wasm_bindgen(method, structural, js_name = bind)]
-    pub(crate) fn bind(this: &Callable, context: &JsValue, argument: &JsValue) -> Function;
+    #[wasm_bindgen(js_namespace = Math)]
+    pub(crate) fn random() -> f64;
 }
 
-/// Whether `object[key]` is this text.
-pub(crate) fn is(object: &JsValue, key: &str, text: &str) -> bool {
-    // Compared in JavaScript: no text is copied into linear memory.
-    let text = JsValue::from(text);
-    property(object, key) == text
+impl From<&str> for JsString {
+    fn from(text: &str) -> Self {
+        JsValue::from(text).unchecked_into()
+    }
 }
 
-/// A method of an object, bound to it and to its first argument.
-pub(crate) fn method(object: &JsValue, name: &str, argument: &JsValue) -> Function {
-    property(object, name).unchecked_into::<Callable>().bind(object, argument)
+/// Goes on until it is dropped.
+pub(crate) struct Going(pub(crate) Ending);
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        end(&self.0);
+    }
 }

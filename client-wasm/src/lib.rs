@@ -11,7 +11,6 @@
 mod channel;
 mod client;
 mod driver;
-mod errors;
 mod frames;
 mod js;
 mod link;
@@ -23,6 +22,7 @@ mod socket;
 
 pub use channel::BroadcastChannel;
 pub use client::BroadcastClient;
+pub use js::JsString;
 pub use link::Link;
 
 #[cfg(target_arch = "wasm32")]

@@ -3,11 +3,9 @@
 use crate::{
     driver::{Client, Verdict, channel_id},
     frames::{Frame, integer},
-    js,
-    page::Page,
+    js::{self, Going, JsString},
+    page,
 };
-use gloo_timers::callback::Interval;
-use js_sys::JsString;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Closed, SocketId};
 use wasm_bindgen::prelude::*;
@@ -36,20 +34,14 @@ impl Anchor {
         self.held.take();
     }
 
-    /// A timer that tells the client, when somebody holds it, until it is dropped. One that fires again takes less code
-    /// than one that fires once.
-    pub(crate) fn timer(&self, delay_ms: u32) -> Interval {
-        let held = self.held.clone();
-        Interval::new(delay_ms, move || {
-            if let Some(client) = client(&held) {
-                client.fire();
-            }
-        })
+    /// A timer that tells the client, when somebody holds it, until it is dropped.
+    pub(crate) fn timer(&self, delay_ms: u32) -> Going {
+        Going(js::timer(&self.object, delay_ms))
     }
 
-    /// A function that calls a method of the link.
-    pub(crate) fn caller(&self, method: &str) -> js_sys::Function {
-        js::method(&self.object, method, &JsValue::UNDEFINED)
+    /// Tells the client of changes of the page, when somebody holds it, until it is dropped.
+    pub(crate) fn watch(&self) -> Going {
+        Going(js::watch(&self.object))
     }
 }
 
@@ -57,23 +49,26 @@ impl Anchor {
 #[wasm_bindgen(skip_typescript)]
 pub struct Link(Held);
 
-fn client(held: &Held) -> Option<Rc<Client>> {
-    let client = held.take();
-    held.set(client.clone());
-    client
-}
-
 impl Link {
     fn client(&self) -> Option<Rc<Client>> {
-        client(&self.0)
+        let client = self.0.take();
+        self.0.set(client.clone());
+        client
     }
 }
 
 #[wasm_bindgen]
 impl Link {
-    /// The page has changed.
-    pub fn page(&self, _: &JsValue, event: &JsValue) {
-        if let Some(change) = Page::change(event)
+    /// The time is up for which a timer was set.
+    pub fn fire(&self) {
+        if let Some(client) = self.client() {
+            client.fire();
+        }
+    }
+
+    /// The page has changed: see `page.rs`.
+    pub fn page(&self, change: u32) {
+        if let Some(change) = page::change(change)
             && let Some(client) = self.client()
         {
             client.act(|core, now| core.page(now, change));

@@ -24,13 +24,145 @@ function integer(value) {
   return Number.isSafeInteger(value) && value >= 0 ? value : NaN
 }
 
+/** Refuses options that are no object. */
+function object(options) {
+  if (options !== undefined && (typeof options != 'object' || options === null)) throw invalid('options', 'an object')
+}
+
+/** `options[name]` when it is undefined or of this type; otherwise throws that it must be what is `allowed`. */
+function option(options, name, type, allowed) {
+  const value = options?.[name]
+  if (value !== undefined && (typeof value != type || value === null)) throw invalid(name, allowed)
+  return value
+}
+
+function flag(options, name) {
+  return option(options, name, 'boolean', 'true or false')
+}
+
+function callable(options, name) {
+  return option(options, name, 'function', 'a function')
+}
+
+/** `options[name]` when it is a number, and NaN when it is undefined. */
+export function number(options, name, allowed) {
+  const value = option(options, name, 'number', allowed) ?? null
+  if (value !== value) throw invalid(name, allowed)
+  return value ?? NaN
+}
+
+/** What the shell needs of the options. */
+export function settings(options, path) {
+  object(options)
+  const connect = flag(options, 'autoConnect') ?? true
+  const url = address(options?.url, path)
+  const getToken = callable(options, 'getToken')
+  const factory = callable(options, 'webSocketFactory')
+  if (!factory && typeof globalThis.WebSocket != 'function')
+    throw failure('no-websocket', 'there is no WebSocket here: pass webSocketFactory')
+  const logger = option(options, 'logger', 'object', 'an object like console')
+  return { connect, url, getToken, tokens: !!getToken, factory, logger }
+}
+
+/** The absolute address of a gateway, also given relative to the page; `http` and `https` stand for `ws` and `wss`. */
+function address(given, path) {
+  const page = globalThis.location?.href
+  if (given === undefined && page === undefined)
+    throw failure('no-url', "there is no page to take the gateway's url from: pass url")
+  try {
+    if (given === undefined) given = path
+    if (typeof given == 'string') {
+      const url = new URL(given, page)
+      url.protocol = url.protocol.replace('http', 'ws')
+      if (/^wss?:$/.test(url.protocol) && !url.hash) return url.href
+    }
+  } catch {}
+  throw invalid('url', 'the address of a WebSocket, like wss://example.com/_broadcast')
+}
+
+/** Which page of history is wanted. */
+export function page(options) {
+  object(options)
+  const whole = (name, allowed, min, max) => {
+    const value = option(options, name, 'number', allowed)
+    if (value !== undefined && !(Number.isInteger(value) && value >= min && value <= max)) throw invalid(name, allowed)
+    return value ?? NaN
+  }
+  return {
+    limit: whole('limit', 'a whole number from 1 to 1000', 1, 1000),
+    before: whole('before', 'a whole number from 0', 0, Number.MAX_SAFE_INTEGER),
+    attach: !!flag(options, 'untilAttach'),
+  }
+}
+
+export function map() {
+  return new Map()
+}
+
+export function put(map, key, value) {
+  map.set(key, value)
+}
+
+export function take(map, key) {
+  const value = map.get(key)
+  map.delete(key)
+  return value
+}
+
+/** The handle of a channel with these listeners, while the application holds it. */
+export function kept(sets) {
+  return sets.handle?.deref()
+}
+
+export function keep(sets, handle) {
+  sets.handle = new WeakRef(handle)
+}
+
+/** Calls `link.fire` in so many milliseconds, unless it is called off. */
+export function timer(link, delay) {
+  const timer = setTimeout(() => link.fire(), delay)
+  return () => clearTimeout(timer)
+}
+
+/** What the page is like, in numbers that `page.rs` knows. */
+export function network() {
+  return globalThis.navigator?.onLine === false ? 1 : 0
+}
+
+export function visibility() {
+  return globalThis.document?.hidden === true ? 3 : 2
+}
+
+/** What is listened to, all of it at the window: a change of visibility comes up from the document. */
+const CHANGES = ['online', 'offline', 'pageshow', 'visibilitychange']
+
+/** Tells `link.page` of changes until that is called off. Where nothing reports such things, as in Node.js, not at all. */
+export function watch(link) {
+  if (typeof globalThis.addEventListener != 'function') return
+  const listener = ({ type, persisted }) => {
+    // A page that is shown for the first time has just connected.
+    if (type != 'pageshow') link.page(type == 'visibilitychange' ? visibility() : network())
+    else if (persisted) link.page(4)
+  }
+  for (const change of CHANGES) addEventListener(change, listener)
+  return () => {
+    for (const change of CHANGES) removeEventListener(change, listener)
+  }
+}
+
+/** Calls off what can be called off. */
+export function end(ending) {
+  ending?.()
+}
+
 /**
  * Opens a socket and listens to it. An event goes to `link.message`, as numbers: that of its channel in `channels`, or 0,
  * and its offset and the one before it, or NaN. The answer says whether it is for the channel's listeners, and they have
  * had it when `link.proceed` is called. Everything else goes to `link.frame`, field by field. The socket's end goes to
  * `link.closed`, and a failure before it with the code 0: the answer says whether anybody minds.
  */
-export function open(factory, url, link, socket, channels, logger) {
+export function open(settings, link, socket, channels) {
+  const { factory, url, logger } = settings
   const target = factory ? factory(url) : new WebSocket(url)
   // The listeners belong to the socket and are collected with it, so that one without `removeEventListener` will do.
   target.addEventListener('message', ({ data }) => {
@@ -45,7 +177,7 @@ export function open(factory, url, link, socket, channels, logger) {
     const verdict = event ? link.message(socket, number, integer(o), integer(p)) : 0
     if (verdict) {
       if (verdict == 1) return
-      if (verdict == 2 || !repeated(channel.ids, i)) emit(channel.sets, e, d === undefined ? null : d, logger)
+      if (verdict == 2 || !repeated(channel.sets, i)) emit(channel.sets, e, d === undefined ? null : d, settings)
       return link.proceed()
     }
     const { ep, n, rec, ev } = frame
@@ -76,8 +208,8 @@ export function open(factory, url, link, socket, channels, logger) {
 }
 
 /** Enters a channel into a map of channels by their names. */
-export function enroll(channels, name, number, sets, ids) {
-  channels.set(name, { number, sets, ids })
+export function enroll(channels, name, number, sets) {
+  channels.set(name, { number, sets })
 }
 
 /** The number of a channel, or 0. */
@@ -92,12 +224,9 @@ const REASONS = ['connect', 'expiring', 'refused']
  * Asks `getToken` for a token. It goes to `link.token`, and so does `undefined` when there is none, for a reason that is
  * logged.
  */
-export function token(getToken, reason, logger, link, socket) {
+export function token({ getToken, logger }, reason, link, socket) {
   new Promise((resolve) => resolve(getToken({ reason: REASONS[reason] })))
-    .then((token) => {
-      if (token && typeof token == 'string') return token
-      throw invalid('what getToken gives', 'a string that is not empty')
-    })
+    .then((token) => name('what getToken gives', token))
     .catch((exception) => void log(logger, 'warn', 'getToken failed', exception))
     .then((token) => link.token(socket, token))
 }
@@ -117,27 +246,15 @@ export function close(socket, code, reason) {
   } catch {}
 }
 
-/** `object[key]`, or `undefined` when there is no object. */
-export function property(object, key) {
-  return object?.[key]
+/** The message of what was thrown. */
+export function message(thrown) {
+  return text(thrown?.message) ?? ''
 }
 
-/** `object[key]` when it is a number, otherwise NaN. */
-export function number(object, key) {
-  const value = object?.[key]
-  return typeof value == 'number' ? value : NaN
-}
-
-/** `object[key]` when it is a string. */
-export function string(object, key) {
-  return text(object?.[key])
-}
-
-/** `options[name]` when it is undefined or of this type; otherwise throws that it must be what is `allowed`. */
-export function option(options, name, type, allowed) {
-  const value = options?.[name]
-  if (value !== undefined && (typeof value != type || value === null)) throw invalid(name, allowed)
-  return value
+/** `word` when it is a string that is not empty. */
+export function name(what, word) {
+  if (word && typeof word == 'string') return word
+  throw invalid(what, 'a string that is not empty')
 }
 
 /** The frames that are sent: tag and keys, in an order that `frames.rs` knows. */
@@ -145,9 +262,16 @@ const SENT = ['pub c e d', 'sub c rc', 'unsub c', 'hist c limit before n', 'auth
 
 /** The JSON of a frame with these values. */
 export function write(frame, ...values) {
-  if (!frame && /function|symbol/.test(typeof values[2])) throw invalid('data', 'a value that JSON can express')
   const [t, ...keys] = SENT[frame].split(' ')
   return JSON.stringify({ t, ...record(keys, values) })
+}
+
+/** A publish: its promise, and its text. */
+export function publish(channel, event, data) {
+  name('event', event)
+  if (/function|symbol/.test(typeof data)) throw invalid('data', 'a value that JSON can express')
+  const text = write(0, channel, event, data)
+  return Object.assign(deferred(), { text })
 }
 
 /** A position as it is sent. */
@@ -155,8 +279,14 @@ export function position(ep, o) {
   return { ep, o }
 }
 
-/** Adds a function to the set under `key`. Returns what takes it out, and only it: it may be in there twice. */
-export function add(sets, key, listener) {
+/**
+ * Adds a function to the set under `event`, NaN being gaps and `*` every event: that set is under `sets`. Returns what
+ * takes it out, and only it: it may be in there twice.
+ */
+export function listen(sets, event, what, listener) {
+  if (event === event) name('event', event)
+  if (typeof listener != 'function') throw invalid(what, 'a function')
+  const key = event == '*' ? sets : event
   let set = sets.get(key)
   if (!set) sets.set(key, (set = new Set()))
   const entry = listener.bind()
@@ -169,7 +299,7 @@ export function add(sets, key, listener) {
 }
 
 /** Hands an event to the functions in its set, and to those that hear every event when it has a name: `sets` is their key. */
-export function emit(sets, event, data, logger) {
+export function emit(sets, event, data, { logger }) {
   call(sets, event, logger, data)
   if (event && typeof event == 'string') call(sets, sets, logger, event, data)
 }
@@ -178,7 +308,7 @@ export function emit(sets, event, data, logger) {
  * Calls the functions in the set `sets.get(key)` with `word`, and with `another` unless it is undefined: in order, as
  * long as they stay in the set; one that is added meanwhile is not called. What they throw is logged after the last.
  */
-export function call(sets, key, logger, word, another) {
+function call(sets, key, logger, word, another) {
   const set = sets.get(key)
   if (!set) return
   let thrown
@@ -209,8 +339,9 @@ function log(logger, level, message, detail) {
   return callable
 }
 
-/** Whether `word` is among the last thousand in the set; if not, it goes in. */
-export function repeated(set, word) {
+/** Whether `word` is among the last thousand ids beside `sets`; if not, it goes in. */
+export function repeated(sets, word) {
+  const set = (sets.ids ??= new Set())
   if (set.has(word)) return true
   set.add(word)
   if (set.size > 1000) set.delete(set.values().next().value)
@@ -247,7 +378,7 @@ const EVENTS = [
 ]
 
 /** Tells the listeners of a client an event with an object that has these values, and logs it. */
-export function tell(sets, logger, event, ...values) {
+export function tell(sets, { logger }, event, ...values) {
   const [name, ...keys] = EVENTS[event].split(' ')
   const detail = event ? record(keys, values) : undefined
   log(logger, 'debug', name, detail)
@@ -255,7 +386,7 @@ export function tell(sets, logger, event, ...values) {
 }
 
 /** Tells the listeners to gaps of one. */
-export function gap(sets, logger, channel, why) {
+export function gap(sets, { logger }, channel, why) {
   call(sets, NaN, logger, { channel, why })
 }
 
@@ -287,9 +418,9 @@ export function bytes({ text }) {
   return new TextEncoder().encode(text).length
 }
 
-/** A promise and the functions that settle it; that of a publish has its text. */
-export function deferred(text) {
-  const made = { text }
+/** A promise and the functions that settle it. */
+export function deferred() {
+  const made = {}
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }))
   return made
 }
@@ -302,13 +433,4 @@ export function invalid(what, allowed) {
 /** Something that cannot be done, and why. */
 export function failure(code, message) {
   return Object.assign(new Error(message), { code })
-}
-
-/** The absolute address of a WebSocket, or `undefined`; `http` and `https` stand for `ws` and `wss`. */
-export function address(given, base) {
-  try {
-    const url = new URL(given, base)
-    url.protocol = url.protocol.replace('http', 'ws')
-    if (/^wss?:$/.test(url.protocol) && !url.hash) return url.href
-  } catch {}
 }

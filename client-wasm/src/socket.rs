@@ -1,7 +1,9 @@
 //! One WebSocket.
 
-use crate::{driver::Client, js};
-use js_sys::JsString;
+use crate::{
+    driver::Client,
+    js::{self, JsString},
+};
 use tidings_client_core::SocketId;
 use wasm_bindgen::prelude::*;
 
@@ -11,9 +13,7 @@ pub(crate) struct Socket(JsValue);
 
 impl Socket {
     pub(crate) fn open(client: &Client, id: SocketId) -> Result<Self, JsValue> {
-        let settings = &client.settings;
-        let link = &client.link.object;
-        js::open(&settings.factory, &settings.url, link, id.0, &client.names, &settings.logger).map(Self)
+        js::open(&client.settings, &client.link.object, id.0, &client.names).map(Self)
     }
 
     /// Whether the socket took the text.

@@ -20,8 +20,9 @@ export class BroadcastClient extends Client {
   }
 }
 
-// The generated ones free memory and leave the connection open.
-if (Symbol.dispose) {
-  BroadcastClient.prototype[Symbol.dispose] = BroadcastClient.prototype.disconnect
-  BroadcastChannel.prototype[Symbol.dispose] = BroadcastChannel.prototype.leave
+// The generated ones, which xtask takes out, free memory and leave the connection open.
+const { dispose } = Symbol
+if (dispose) {
+  BroadcastClient.prototype[dispose] = BroadcastClient.prototype.disconnect
+  BroadcastChannel.prototype[dispose] = BroadcastChannel.prototype.leave
 }

@@ -11,7 +11,7 @@ import { tarball } from './project.mjs'
 const run = promisify(execFile)
 
 /** The outside limit for dist/index.js, gzipped, in bytes. */
-const LIMIT = 22_100
+const LIMIT = 20_300
 
 test(`dist/index.js is at most ${LIMIT.toLocaleString('en')} bytes when gzipped`, async () => {
   const words = ['-xzOf', tarball, 'package/dist/index.js']

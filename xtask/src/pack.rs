@@ -128,6 +128,8 @@ fn esbuild(workspace: &Workspace, build: &Path, format: &str, out: &Path) -> Res
             .command(setup::npm_program(&workspace.package(), "esbuild"))
             .arg(build.join("index.js"))
             .args(["--bundle", "--minify", "--target=es2022", "--log-level=warning", "--drop:console"])
+            // The entry has better ones: see `index.js`.
+            .arg("--define:Symbol.dispose=undefined")
             .arg(format!("--mangle-props=^({})$", OWN_PROPERTIES.join("|")))
             .arg(format!("--format={format}"))
             .arg(format!("--outfile={}", out.display())),

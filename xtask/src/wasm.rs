@@ -21,7 +21,7 @@ const CRATE: &str = "tidings-client-wasm";
 /// far end of a stack of one megabyte.
 const SMALLER: [&str; 7] = [
     "--low-memory-unused",
-    "--one-caller-inline-max-function-size=80",
+    "--one-caller-inline-max-function-size=300",
     "-Oz",
     "--flatten",
     "--rereloop",

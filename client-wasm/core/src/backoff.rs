@@ -2,6 +2,19 @@
 
 use crate::Options;
 
+/// Where chance comes from: any function that gives numbers will do. It is no `dyn`, for a page would download what
+/// calls go through when nobody knows where.
+pub trait Random {
+    /// A number from 0 up to but not including 1.
+    fn random(&mut self) -> f64;
+}
+
+impl<F: FnMut() -> f64> Random for F {
+    fn random(&mut self) -> f64 {
+        self()
+    }
+}
+
 /// Full jitter: a random part of a ceiling that doubles with each attempt. `attempt` counts from 1; `random` is at
 /// least 0 and below 1. Nobody looks at a hidden page: it waits a part of the longest delay from the first attempt
 /// on, so that pages in the background do not all call at the moment a gateway comes back.

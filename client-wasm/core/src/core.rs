@@ -5,7 +5,7 @@ mod hearing;
 mod publishing;
 
 use crate::{
-    backoff,
+    backoff::{self, Random},
     channels::{ChannelId, ChannelState, Channels, Probe, Step},
     clock::NEVER,
     effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason},
@@ -47,13 +47,13 @@ enum Next {
 }
 
 /// One client. `C` is a channel to its owner, `T` text, `V` the data of an event, `P` a publish ready to be sent; the
-/// core looks into none of them. Times are milliseconds of one clock that never goes back ([`crate::Clock`]).
+/// core looks into none of them. `R` is where chance comes from. Times are milliseconds of one clock that never goes back ([`crate::Clock`]).
 ///
 /// Nothing here calls back: after each input, take [`Core::poll`] until there is no effect, then wait until
 /// [`Core::deadline`].
-pub struct Core<C, T, V, P> {
+pub struct Core<C, T, V, P, R = Box<dyn FnMut() -> f64>> {
     options: Options,
-    random: Box<dyn FnMut() -> f64>,
+    random: R,
     phase: Phase<C, T>,
     socket: SocketId,
     /// Attempts to reconnect that were announced since the last connection that lasted.
@@ -71,12 +71,14 @@ pub struct Core<C, T, V, P> {
     settle: u64,
 }
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
-    /// A client that was never connected. `random` gives numbers from 0 up to but not including 1.
-    pub fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight, R: Random>
+    Core<C, T, V, P, R>
+{
+    /// A client that was never connected.
+    pub const fn new(options: Options, random: R) -> Self {
         Self {
             options,
-            random: Box::new(random),
+            random,
             phase: Phase::Idle,
             socket: SocketId(0),
             attempts: 0,
@@ -480,13 +482,13 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
             self.enter(Phase::Waiting { until: None });
         } else if draining {
             // It was no failure, so that it does not count as one.
-            let jitter = backoff::delay_ms(&self.options, 1, false, (self.random)());
+            let jitter = backoff::delay_ms(&self.options, 1, false, self.random.random());
             self.announce(now, self.attempts + 1, self.not_before.saturating_sub(now) + jitter);
         } else if matches!(next, Next::AtOnce) {
             self.retry_at_once(now);
         } else {
             self.attempts += 1;
-            let random = (self.random)();
+            let random = self.random.random();
             let delay_ms = backoff::delay_ms(&self.options, self.attempts, !self.page.visible, random);
             self.announce(now, self.attempts, delay_ms);
         }

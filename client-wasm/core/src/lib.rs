@@ -21,6 +21,7 @@ mod requests;
 mod token;
 
 pub use crate::core::Core;
+pub use backoff::Random;
 pub use channels::{ChannelId, ChannelState};
 pub use clock::Clock;
 pub use effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason};

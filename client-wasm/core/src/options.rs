@@ -48,7 +48,17 @@ pub struct NumberOption {
     pub allowed: &'static str,
     min: f64,
     max: f64,
-    put: fn(&mut Options, f64),
+    which: Which,
+}
+
+enum Which {
+    Attempts,
+    InitialDelay,
+    MaxDelay,
+    ConnectTimeout,
+    OutboxLimit,
+    OutboxBytes,
+    OutboxAge,
 }
 
 impl NumberOption {
@@ -56,7 +66,15 @@ impl NumberOption {
     pub fn set(&self, options: &mut Options, value: f64) -> bool {
         let allowed = value >= self.min && value <= self.max && (value.is_infinite() || value.fract() == 0.0);
         if allowed {
-            (self.put)(options, value);
+            match self.which {
+                Which::Attempts => options.max_reconnect_attempts = value as u32,
+                Which::InitialDelay => options.reconnect_initial_delay_ms = value as u64,
+                Which::MaxDelay => options.reconnect_max_delay_ms = value as u64,
+                Which::ConnectTimeout => options.connect_timeout_ms = value as u64,
+                Which::OutboxLimit => options.outbox_limit = value as usize,
+                Which::OutboxBytes => options.outbox_max_bytes = value as usize,
+                Which::OutboxAge => options.outbox_max_age_ms = value as u64,
+            }
         }
         allowed
     }
@@ -75,49 +93,49 @@ pub static NUMBERS: [NumberOption; 7] = [
         allowed: COUNT,
         min: 0.0,
         max: f64::INFINITY,
-        put: |options, value| options.max_reconnect_attempts = value as u32,
+        which: Which::Attempts,
     },
     NumberOption {
         name: "reconnectInitialDelayMs",
         allowed: DELAY,
         min: 0.0,
         max: MAX_DELAY_MS,
-        put: |options, value| options.reconnect_initial_delay_ms = value as u64,
+        which: Which::InitialDelay,
     },
     NumberOption {
         name: "reconnectMaxDelayMs",
         allowed: DELAY,
         min: 0.0,
         max: MAX_DELAY_MS,
-        put: |options, value| options.reconnect_max_delay_ms = value as u64,
+        which: Which::MaxDelay,
     },
     NumberOption {
         name: "connectTimeoutMs",
         allowed: TIMEOUT,
         min: 1.0,
         max: MAX_DELAY_MS,
-        put: |options, value| options.connect_timeout_ms = value as u64,
+        which: Which::ConnectTimeout,
     },
     NumberOption {
         name: "outboxLimit",
         allowed: COUNT,
         min: 0.0,
         max: f64::INFINITY,
-        put: |options, value| options.outbox_limit = value as usize,
+        which: Which::OutboxLimit,
     },
     NumberOption {
         name: "outboxMaxBytes",
         allowed: COUNT,
         min: 0.0,
         max: f64::INFINITY,
-        put: |options, value| options.outbox_max_bytes = value as usize,
+        which: Which::OutboxBytes,
     },
     NumberOption {
         name: "outboxMaxAgeMs",
         allowed: "a whole number of milliseconds from 1 to 240000",
         min: 1.0,
         max: MAX_AGE_MS,
-        put: |options, value| options.outbox_max_age_ms = value as u64,
+        which: Which::OutboxAge,
     },
 ];
 

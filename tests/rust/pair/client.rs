@@ -38,7 +38,8 @@ impl Peer {
         let outbox_limit = if random.one_in(4) { 3 } else { Options::default().outbox_limit };
         let dice = random.clone();
         let dice = move || dice.below(1 << 20) as f64 / f64::from(1 << 20);
-        let core = Core::new(Options { outbox_limit, ..Options::default() }, dice);
+        let core: Core<_, _, _, _> =
+            Core::new(Options { outbox_limit, ..Options::default() }, Box::new(dice));
         Self { core, link: None, wanted: HashSet::new(), names: HashMap::new(), seen: HashMap::new() }
     }
 

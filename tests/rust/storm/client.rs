@@ -62,7 +62,7 @@ impl Client {
             address,
             speed,
             started: Instant::now(),
-            core: RefCell::new(Core::new(Options::default(), fastrand::f64)),
+            core: RefCell::new(Core::new(Options::default(), Box::new(fastrand::f64))),
             names: RefCell::default(),
             socket: RefCell::default(),
             wake: Notify::new(),

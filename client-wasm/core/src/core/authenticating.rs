@@ -2,7 +2,7 @@
 
 use super::{Core, Next};
 use crate::{
-    backoff,
+    backoff::{self, Random},
     effect::{Effect, reason},
     outbox::Weight,
     phase::{Open, Phase, SocketId},
@@ -10,7 +10,9 @@ use crate::{
 };
 use tidings_protocol::CloseCode;
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight, R: Random>
+    Core<C, T, V, P, R>
+{
     /// The answer to [`Effect::GetToken`]; `None` when the application could not give one.
     pub fn token(&mut self, now: u64, socket: SocketId, answer: Option<T>) {
         if socket != self.socket {
@@ -97,7 +99,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
 
     /// Asks again with the backoff of reconnects.
     fn ask_again(&mut self, now: u64, reason: TokenReason) {
-        let random = (self.random)();
+        let random = self.random.random();
         if let Phase::Open(Open { identity, .. }) = &mut self.phase {
             identity.failures += 1;
             let delay = backoff::delay_ms(&self.options, identity.failures, !self.page.visible, random);

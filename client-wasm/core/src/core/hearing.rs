@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::{
+    backoff::Random,
     channels::{ChannelId, News},
     effect::{Arrival, Effect, reason},
     outbox::Weight,
@@ -9,7 +10,9 @@ use crate::{
 };
 use tidings_protocol::{Fields, Position, Receiver, Recovery, ServerFrame, VERSION, reason as refusal};
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight, R: Random>
+    Core<C, T, V, P, R>
+{
     /// Something was received: a frame, or `None` for what is none that the protocol knows. `find` gives the id of
     /// a channel by its name.
     pub fn receive(
@@ -39,7 +42,7 @@ impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> 
         }
     }
 
-    fn hear<F>(&mut self, now: u64, socket: SocketId, find: F) -> Option<Hearing<'_, C, T, V, P, F>> {
+    fn hear<F>(&mut self, now: u64, socket: SocketId, find: F) -> Option<Hearing<'_, C, T, V, P, R, F>> {
         if !self.has(socket) {
             return None;
         }
@@ -74,24 +77,25 @@ enum Gateway {
 }
 
 /// A client that is told something.
-struct Hearing<'a, C, T, V, P, F> {
-    core: &'a mut Core<C, T, V, P>,
+struct Hearing<'a, C, T, V, P, R, F> {
+    core: &'a mut Core<C, T, V, P, R>,
     now: u64,
     gateway: Gateway,
     find: F,
 }
 
-impl<C, T, V, P, F> Hearing<'_, C, T, V, P, F> {
+impl<C, T, V, P, R, F> Hearing<'_, C, T, V, P, R, F> {
     fn v2(&self) -> bool {
         self.gateway == Gateway::Version2
     }
 }
 
-impl<C, T, V, P, F> Receiver<T, V> for Hearing<'_, C, T, V, P, F>
+impl<C, T, V, P, R, F> Receiver<T, V> for Hearing<'_, C, T, V, P, R, F>
 where
     C: Clone,
     T: Clone + From<&'static str> + PartialEq,
     P: Clone + Weight,
+    R: Random,
     F: FnOnce(&T) -> Option<ChannelId>,
 {
     fn welcome(self, id: T, version: Option<u64>, keepalive_ms: Option<u64>) {

@@ -2,12 +2,15 @@
 
 use super::Core;
 use crate::{
+    backoff::Random,
     effect::{Effect, Outgoing, reason},
     outbox::Weight,
     phase::Phase,
 };
 
-impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight> Core<C, T, V, P> {
+impl<C: Clone, T: Clone + From<&'static str> + PartialEq, V, P: Clone + Weight, R: Random>
+    Core<C, T, V, P, R>
+{
     /// Publishes, now or when there is a connection.
     pub fn publish(&mut self, now: u64, frame: P) {
         self.last_number += 1;

@@ -56,7 +56,7 @@ enum Refusing {
 
 impl Sim {
     pub(crate) fn new(options: Options, random: impl FnMut() -> f64 + 'static) -> Self {
-        let core = Core::new(options, random);
+        let core: Core<_, _, _, _> = Core::new(options, Box::new(random));
         Self {
             core,
             names: HashMap::new(),
