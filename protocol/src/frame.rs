@@ -11,6 +11,12 @@ pub const MAX_PAGE: u64 = 1_000;
 /// The events in a page of history, unless the client says how many it wants.
 pub const DEFAULT_PAGE: u64 = 100;
 
+/// How many publishes a client sends before the first of them is answered; further ones wait (version 2).
+pub const MAX_IN_FLIGHT: usize = 256;
+
+/// How many pages of history a client asks for at a time; a gateway refuses further ones.
+pub const MAX_REQUESTS: usize = 32;
+
 /// A place in a channel's stream of events (version 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position<T> {

@@ -23,7 +23,10 @@ pub use channel::{
 };
 pub use close::{CloseCode, Reaction};
 pub use fields::{Fields, Key, MAX_INTEGER, Tag};
-pub use frame::{ClientFrame, DEFAULT_PAGE, MAX_PAGE, Position, Recovery, ServerFrame, VERSION, Why};
+pub use frame::{
+    ClientFrame, DEFAULT_PAGE, MAX_IN_FLIGHT, MAX_PAGE, MAX_REQUESTS, Position, Recovery, ServerFrame,
+    VERSION, Why,
+};
 #[cfg(feature = "json")]
 pub use json::{JsonFields, Text};
 pub use pattern::{Pattern, PatternError, Rules, allowed_by_default};

@@ -72,7 +72,7 @@ fn session(criterion: &mut Criterion) {
     group.bench_function("publish 128 bytes", |b| {
         b.iter(|| {
             talk.text(black_box(&publish), 0, &mut effects);
-            talk.published(Ok(Published::new(Ulid::nil(), None)), &mut effects);
+            talk.published(Ok(Published::new(Ulid::nil(), None)), 0, &mut effects);
             effects.clear();
         });
     });

@@ -21,6 +21,16 @@ impl Bucket {
         }
         room
     }
+
+    /// How many commands are in it at the time `now`, the last one as a whole.
+    pub(crate) fn level(&self, now: u64, per_second: u32) -> u64 {
+        self.empty_at.saturating_sub(now.saturating_mul(per_second.into())).div_ceil(COMMAND)
+    }
+
+    /// When no more than `level` commands are in it, unless more are added; `per_second` is above 0.
+    pub(crate) fn falls_to(&self, level: u64, per_second: u32) -> u64 {
+        self.empty_at.saturating_sub(level.saturating_mul(COMMAND)).div_ceil(per_second.into())
+    }
 }
 
 #[cfg(test)]
@@ -51,9 +61,29 @@ mod tests {
     }
 
     #[test]
+    fn it_says_how_full_it_is_and_when_it_is_less_so() {
+        for per_second in [1, 3, 100, 999, 50_000] {
+            let mut bucket = Bucket::default();
+            let added = (0..40).filter(|n| bucket.add(7 + n % 2, per_second, 1_000)).count() as u64;
+            assert!((added - 1..=added).contains(&bucket.level(8, per_second)) || per_second > 999);
+            for level in 0..added {
+                let at = bucket.falls_to(level, per_second);
+                assert!(bucket.level(at, per_second) <= level, "{per_second} a second, {level}");
+                assert!(
+                    at == 0 || bucket.level(at - 1, per_second) > level,
+                    "{per_second} a second, {level}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn neither_the_end_of_time_nor_a_rate_of_any_size_is_a_panic() {
         for (now, per_second, burst) in [(u64::MAX, 1, 1), (u64::MAX, u32::MAX, u32::MAX), (0, u32::MAX, 1)] {
-            Bucket::default().add(now, per_second, burst);
+            let mut bucket = Bucket::default();
+            bucket.add(now, per_second, burst);
+            bucket.level(now, per_second);
+            bucket.falls_to(u64::MAX, per_second);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The gateway's settings.
 
 use std::time::Duration;
-use tidings_protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, KEEPALIVE_GRACE_MS};
+use tidings_protocol::{DEFAULT_KEEPALIVE_MS, DEFAULT_PATH, KEEPALIVE_GRACE_MS, MAX_IN_FLIGHT, MAX_REQUESTS};
 
 /// The gateway's settings. [`Default`] is what each field says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +88,12 @@ impl Config {
                 return Err(format!("invalid limit {name} = 0: allowed is 1 or more"));
             }
         }
-        let least = limits.channels_per_connection;
-        if limits.commands_per_second > 0 && (limits.commands_burst as usize) < least {
+        let (least, channels) = (limits.breath(), limits.channels_per_connection);
+        if limits.commands_per_second > 0 && u64::from(limits.commands_burst) < least {
             return Err(format!(
-                "invalid limit commands_burst = {}: allowed is channels_per_connection = {least} or more, for a \
-                 client that comes back subscribes to all its channels at once",
+                "invalid limit commands_burst = {}: allowed is {least} or more, for a client that comes back sends so \
+                 many at once: channels_per_connection = {channels}, {MAX_IN_FLIGHT} publishes, {MAX_REQUESTS} requests \
+                 for history and a token",
                 limits.commands_burst
             ));
         }
@@ -119,12 +120,14 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Channels of one connection; above it `too many channels`. Default 128.
     pub channels_per_connection: usize,
-    /// Commands of one connection per second, for as long as it goes on; above it the connection is closed with 4029. A
-    /// command is whatever a client sends but its answers to pings. 0 turns the limit off. Default 100.
+    /// Commands of one connection per second, for as long as it goes on. A command is whatever a client sends but its answers
+    /// to pings. A client that has its publishes acknowledged is paced: what is near the limit is answered later, and with 256
+    /// unanswered publishes it waits. Others, and all that is no publish, are closed with 4029 above it. 0 turns the limit
+    /// off. Default 100.
     pub commands_per_second: u32,
-    /// Commands that a connection may send at once, when it was silent before. Default 512: a client of ours that comes
-    /// back sends up to 361 in one breath (128 `sub`, 200 publishes of its outbox, 32 `hist`, an `auth`), and one of
-    /// version 1, which may subscribe twice, 456.
+    /// Commands that a connection may send at once, when it was silent before. Default 512, and at least what a client of
+    /// ours sends in one breath when it comes back: `channels_per_connection`, 256 publishes, 32 `hist`, an `auth`; 417 by
+    /// default. One of version 1, which may subscribe twice, sends 456.
     pub commands_burst: u32,
     /// Publishes of one connection that wait for the application or the backplane; above it the connection is
     /// closed with 4029. Default 4,096: more than a client can send before the first one is looked at.
@@ -177,6 +180,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The most commands that a client of ours sends in one breath.
+    fn breath(&self) -> u64 {
+        (self.channels_per_connection as u64).saturating_add((MAX_IN_FLIGHT + MAX_REQUESTS + 1) as u64)
+    }
+
+    /// How many commands may be in a connection's bucket before answers to its publishes are held back: a client that does
+    /// nothing more than this allows never exceeds the burst, whatever it sends besides its publishes in one breath.
+    pub(crate) fn paced_above(&self) -> u64 {
+        u64::from(self.commands_burst).saturating_sub(self.breath())
+    }
+
     /// The most bytes of the past that go to a client at once.
     pub(crate) fn resume_bytes(&self) -> usize {
         self.queue_bytes / 2

@@ -154,7 +154,7 @@ fn answer(session: &mut Session, effects: &mut VecDeque<Effect>, said: &mut Vec<
                 assert!(is_valid_channel(&context.channel) && is_valid_event(&context.event));
                 assert!(key.as_deref().is_none_or(is_valid_key));
                 assert!(serde_json::from_str::<&RawValue>(context.data.as_str()).is_ok());
-                session.published(Ok(Published::new(Ulid::nil(), Some(position.clone()))), effects);
+                session.published(Ok(Published::new(Ulid::nil(), Some(position.clone()))), 0, effects);
             }
             Effect::History { request, channel, .. } => {
                 session.history_read(request, &channel, Err("no history"), effects);
@@ -163,6 +163,7 @@ fn answer(session: &mut Session, effects: &mut VecDeque<Effect>, said: &mut Vec<
             | Effect::Detach { .. }
             | Effect::Dropped
             | Effect::Excess
+            | Effect::Paced
             | Effect::Close(_) => {}
         }
     }

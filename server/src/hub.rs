@@ -264,7 +264,7 @@ impl State {
 
     /// Does what the session at hand wants, until it wants no more.
     fn apply(&mut self, slot: u32, now: u64) {
-        let (mut close, mut sent) = (None, Ok(()));
+        let (mut close, mut paced, mut sent) = (None, false, Ok(()));
         while let Some(effect) = self.effects.pop_front() {
             match effect {
                 Effect::Send(text) => wire::put_text(&mut self.reply, &text),
@@ -292,6 +292,10 @@ impl State {
                 }
                 Effect::Dropped => self.tally.unknown_frames.add(1),
                 Effect::Excess => self.shared.counters.exceeded(Watched::Commands),
+                Effect::Paced => {
+                    self.tally.paced.add(1);
+                    paced = true;
+                }
                 Effect::Close(code) => close = Some(code),
             }
         }
@@ -301,6 +305,9 @@ impl State {
         self.sent(slot, sent, now);
         if let Some(code) = close.filter(|_| self.connections.contains(slot)) {
             self.close(slot, code, now);
+        }
+        if paced && self.connections.contains(slot) {
+            self.schedule(slot);
         }
     }
 
@@ -316,7 +323,7 @@ impl State {
                 });
             }
             Done::Published { token, outcome } => {
-                self.resume(token, now, |session, effects| session.published(outcome, effects));
+                self.resume(token, now, |session, effects| session.published(outcome, now, effects));
             }
             Done::History { token, request, channel, outcome } => {
                 self.resume(token, now, |session, effects| {

@@ -168,6 +168,11 @@ impl Metrics {
                 publishes.put(&[("source", source.label()), ("outcome", outcome.label())], count);
             }
         }
+        out.counter(
+            "tidings_paced_answers_total",
+            "Answers to publishes of clients that were held back, for the client was near its limit of commands.",
+        )
+        .put(&[], hubs.sum(|hub| &hub.paced));
         out.counter("tidings_deliveries_total", "Events that were handed to subscribers, once for each.")
             .put(&[], hubs.sum(|hub| &hub.deliveries));
         out.counter("tidings_sent_bytes_total", "Bytes that were handed to connections, written or queued.")

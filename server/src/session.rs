@@ -4,22 +4,23 @@
 //! a clock that only goes forward. What is to be done about it comes out as [`Effect`]s, and
 //! [`Session::deadline`] says when [`Session::tick`] wants to be called.
 
+mod channels;
 mod identity;
+mod pace;
+mod paging;
+mod publishing;
 
-use crate::{
-    Authorization, Config, Page, Position, PublishContext, Published, Range, RawJson, Subject, bucket::Bucket,
-};
+pub use channels::Attached;
+
+use crate::{Config, Position, PublishContext, Range, Subject, bucket::Bucket};
 use bytes::Bytes;
-use identity::{HistoryRequest, Identity};
+use channels::{Membership, Stage, release};
+use identity::Identity;
+use pace::Held;
+use publishing::{Offer, Publishes};
 use std::{collections::VecDeque, sync::Arc};
-use tidings_protocol::{
-    ClientFrame, CloseCode, DEFAULT_PAGE, MAX_PAGE, Recovery, ServerFrame, Text, VERSION, Why,
-    is_valid_channel, is_valid_event, is_valid_key, reason,
-};
+use tidings_protocol::{ClientFrame, CloseCode, ServerFrame, VERSION};
 use ulid::Ulid;
-
-/// The most history requests of a session that wait at the same time.
-const MAX_HISTORY_REQUESTS: u32 = 32;
 
 /// What a session wants done.
 #[derive(Debug)]
@@ -79,24 +80,12 @@ pub enum Effect {
     Dropped,
     /// A command was above the limit, and let through: [`Limits::dry_run`](crate::Limits::dry_run).
     Excess,
-    /// Close the connection. The last effect of a session but for those of [`Session::end`].
+    /// An answer to a publish is held back, so that a client that waits for it stays below the limit of commands:
+    /// [`Session::deadline`] may be earlier than it was.
+    Paced,
+    /// Close the connection, once the effects of [`Session::end`] are carried out. Besides these the last effect of a
+    /// session.
     Close(CloseCode),
-}
-
-/// The outcome of an [`Effect::Attach`].
-#[derive(Debug)]
-pub enum Attached {
-    /// The client is a subscriber.
-    Live {
-        /// Where it is among the subscribers.
-        slot: usize,
-        /// Its events begin after this; `None` on a channel without history.
-        position: Option<Position>,
-        /// What became of its resume, when it was there before: the frames that it missed, or why it cannot have them.
-        resumed: Option<Result<Vec<Bytes>, Why>>,
-    },
-    /// The backplane refused.
-    Refused,
 }
 
 /// One client's conversation with the gateway.
@@ -108,72 +97,12 @@ pub struct Session {
     channels: Vec<Membership>,
     publishes: Publishes,
     commands: Bucket,
+    held: Held,
     next_ticket: u32,
     history_requests: u32,
     heard_at: u64,
     ping_at: u64,
     closed: bool,
-}
-
-#[derive(Debug)]
-struct Membership {
-    channel: Arc<str>,
-    stage: Stage,
-    /// How many `sub` frames wait for their answer.
-    owed: u32,
-    /// The last question whether the subject may use the channel.
-    ticket: u32,
-    /// What the client has of the channel, until it is attached.
-    resume: Option<Box<Position>>,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Until it is known who the client is.
-    Waiting,
-    Authorizing,
-    Attaching {
-        /// Whether it is asked again if the subject, which is another one, may use the channel.
-        asked: bool,
-    },
-    Live {
-        slot: usize,
-        asked: bool,
-    },
-}
-
-impl Stage {
-    /// Whether an answer is waited for.
-    fn is_asked(&self) -> bool {
-        match self {
-            Self::Waiting => false,
-            Self::Authorizing => true,
-            Self::Attaching { asked } | Self::Live { asked, .. } => *asked,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Publishes {
-    running: Option<Running>,
-    waiting: VecDeque<Waiting>,
-    bytes: usize,
-}
-
-/// The publish that is under way.
-#[derive(Debug)]
-struct Running {
-    channel: Arc<str>,
-    request: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    channel: Arc<str>,
-    event: Arc<str>,
-    data: RawJson,
-    request: Option<u64>,
-    key: Option<Arc<str>>,
 }
 
 impl Session {
@@ -195,6 +124,7 @@ impl Session {
             channels: Vec::new(),
             publishes: Publishes::default(),
             commands: Bucket::default(),
+            held: Held::default(),
             next_ticket: 0,
             history_requests: 0,
             heard_at: now,
@@ -241,9 +171,11 @@ impl Session {
 
     /// The client sent a text frame.
     pub fn text(&mut self, text: &str, now: u64, effects: &mut VecDeque<Effect>) {
-        self.heard(now);
         let frame = ClientFrame::parse(text);
-        if self.closed || (!matches!(frame, Some(ClientFrame::Pong)) && !self.command(now, effects)) {
+        if let Some(ClientFrame::Pong) = frame {
+            return self.heard(now);
+        }
+        if !self.command(now, effects) {
             return;
         }
         match frame {
@@ -254,121 +186,22 @@ impl Session {
             }
             Some(ClientFrame::Unsub { channel }) => self.unsubscribe(&channel, effects),
             Some(ClientFrame::Pub { channel, event, data, request, key }) => {
-                self.publish(channel, event, data, request, key, effects);
+                self.publish(Offer { channel, event, data, request, key }, now, effects);
             }
             Some(ClientFrame::History { channel, request, limit, before }) => {
                 self.history(&channel, request, limit, before, effects);
             }
             Some(ClientFrame::Auth { token }) => self.authenticate(&token, effects),
-            Some(ClientFrame::Pong) => {}
             _ => effects.push_back(Effect::Dropped),
         }
     }
 
-    /// The answer to an [`Effect::Authorize`]; `None` when the authorizer failed.
-    pub fn authorized(
-        &mut self,
-        ticket: u32,
-        answer: Option<&Authorization>,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        if self.closed {
-            return;
-        }
-        let asked = |m: &Membership| m.ticket == ticket && m.stage.is_asked();
-        let Some(at) = self.channels.iter().position(asked) else { return };
-        match answer {
-            Some(Authorization { authorized: true, .. }) => match &mut self.channels[at].stage {
-                Stage::Attaching { asked } | Stage::Live { asked, .. } => *asked = false,
-                Stage::Waiting | Stage::Authorizing => attach(&mut self.channels[at], effects),
-            },
-            Some(_) => self.shut_out(at, reason::UNAUTHORIZED, effects),
-            None => self.shut_out(at, reason::AUTHORIZATION_FAILED, effects),
-        }
-    }
-
-    /// The outcome of an [`Effect::Attach`].
-    pub fn attached(&mut self, channel: &str, outcome: Attached, effects: &mut VecDeque<Effect>) {
-        let Some(at) = self.channels.iter().position(|m| &*m.channel == channel) else { return };
-        let membership = &mut self.channels[at];
-        let Stage::Attaching { asked } = membership.stage else { return };
-        let Attached::Live { slot, position, mut resumed } = outcome else {
-            let Membership { channel, owed, .. } = self.channels.swap_remove(at);
-            return self.refuse(&channel, owed, reason::SUBSCRIBE_FAILED, effects);
-        };
-        membership.stage = Stage::Live { slot, asked };
-        if self.closed {
-            return;
-        }
-        for _ in 0..std::mem::take(&mut membership.owed) {
-            match resumed.take() {
-                Some(Ok(frames)) => {
-                    let count = frames.len() as u64;
-                    send_ok(effects, channel, position.as_ref(), Some(Recovery::Recovered { count }));
-                    effects.push_back(Effect::Replay(frames));
-                }
-                Some(Err(why)) => {
-                    let why = why.as_str();
-                    send_ok(effects, channel, position.as_ref(), Some(Recovery::Lost { why }));
-                }
-                None => send_ok(effects, channel, position.as_ref(), None),
-            }
-        }
-        self.publish_next(effects);
-    }
-
-    /// The outcome of an [`Effect::Publish`], or the reason why there is none.
-    pub fn published(&mut self, outcome: Result<Published, &'static str>, effects: &mut VecDeque<Effect>) {
-        let Some(Running { channel, request }) = self.publishes.running.take() else { return };
-        if self.closed {
-            return;
-        }
-        match (outcome, request) {
-            (Ok(Published { id, position }), Some(request)) => send(
-                effects,
-                &ServerFrame::Ack {
-                    request,
-                    id: &id.to_string(),
-                    offset: position.map(|position| position.offset),
-                },
-            ),
-            (Ok(_), None) => {}
-            (Err(reason), request) => send_err(effects, &channel, reason, request),
-        }
-        self.publish_next(effects);
-    }
-
-    /// The outcome of an [`Effect::History`], or the reason why there is none.
-    pub fn history_read(
-        &mut self,
-        request: u64,
-        channel: &str,
-        outcome: Result<Page, &'static str>,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        self.history_requests -= 1;
-        if self.closed {
-            return;
-        }
-        match outcome {
-            Ok(page) => send(
-                effects,
-                &ServerFrame::History {
-                    channel,
-                    request,
-                    position: page.end.as_deref(),
-                    events: &*page.to_json(self.config.limits.resume_bytes()),
-                },
-            ),
-            Err(reason) => send_err(effects, channel, reason, Some(request)),
-        }
-    }
-
-    /// When [`tick`](Self::tick) wants to be called; `None` without keepalive, for a subject without an end.
+    /// When [`tick`](Self::tick) wants to be called; `None` without keepalive, for a subject without an end, while no answer
+    /// is held back.
     pub fn deadline(&self) -> Option<u64> {
         let keepalive =
             if self.ping_at == u64::MAX { u64::MAX } else { self.ping_at.min(self.silence_ends()) };
-        let next = keepalive.min(self.identity.ends_at());
+        let next = keepalive.min(self.identity.ends_at()).min(self.next_answer_at());
         (next != u64::MAX && !self.closed).then_some(next)
     }
 
@@ -377,6 +210,7 @@ impl Session {
         if self.closed {
             return;
         }
+        self.release_answers(now, effects);
         if self.identity.is_over(now) {
             self.expire(effects);
         }
@@ -407,9 +241,11 @@ impl Session {
         }
     }
 
-    /// The connection is gone: what it held is let go.
+    /// The connection ends: answers that were held back are sent, if they still can be, and what it held is let go. They come
+    /// before the close frame, so that a client need not ask again about what was accepted.
     pub fn end(&mut self, effects: &mut VecDeque<Effect>) {
         self.closed = true;
+        self.held.release(0, effects);
         for membership in std::mem::take(&mut self.channels) {
             release(membership, effects);
         }
@@ -418,194 +254,12 @@ impl Session {
     fn silence_ends(&self) -> u64 {
         self.heard_at + (self.config.ping_interval + self.config.ping_grace).as_millis() as u64
     }
-
-    fn subscribe(&mut self, channel: &str, resume: Option<Box<Position>>, effects: &mut VecDeque<Effect>) {
-        if let Some(membership) = self.channels.iter_mut().find(|m| &*m.channel == channel) {
-            match membership.stage {
-                Stage::Live { .. } if resume.is_none() => send_ok(effects, channel, None, None),
-                // The client has found a hole.
-                Stage::Live { slot, .. } => {
-                    let channel = membership.channel.clone();
-                    effects.push_back(Effect::Detach { channel, slot: Some(slot) });
-                    (membership.owed, membership.resume) = (1, resume);
-                    attach(membership, effects);
-                }
-                _ => {
-                    membership.owed += 1;
-                    membership.resume = resume.or(membership.resume.take());
-                }
-            }
-        } else if !is_valid_channel(channel) {
-            send_err(effects, channel, reason::INVALID_CHANNEL, None);
-        } else if self.channels.len() >= self.config.limits.channels_per_connection {
-            send_err(effects, channel, reason::TOO_MANY_CHANNELS, None);
-        } else {
-            let mut membership =
-                Membership { channel: channel.into(), stage: Stage::Waiting, owed: 1, ticket: 0, resume };
-            if self.identity.is_settled() {
-                ask(&mut self.next_ticket, &mut membership, self.identity.subject(), effects);
-            }
-            self.channels.reserve_exact(1);
-            self.channels.push(membership);
-        }
-    }
-
-    fn unsubscribe(&mut self, channel: &str, effects: &mut VecDeque<Effect>) {
-        if let Some(at) = self.channels.iter().position(|m| &*m.channel == channel) {
-            release(self.channels.swap_remove(at), effects);
-            self.publish_next(effects);
-        }
-    }
-
-    /// The subject may not use the channel: if the client has it already, it loses it.
-    fn shut_out(&mut self, at: usize, reason: &str, effects: &mut VecDeque<Effect>) {
-        let membership = self.channels.swap_remove(at);
-        let (channel, owed) = (membership.channel.clone(), membership.owed.max(1));
-        release(membership, effects);
-        self.refuse(&channel, owed, reason, effects);
-    }
-
-    fn refuse(&mut self, channel: &str, owed: u32, reason: &str, effects: &mut VecDeque<Effect>) {
-        if self.closed {
-            return;
-        }
-        for _ in 0..owed {
-            send_err(effects, channel, reason, None);
-        }
-        self.publish_next(effects);
-    }
-
-    fn publish(
-        &mut self,
-        channel: Text<'_>,
-        event: Text<'_>,
-        data: Option<&str>,
-        request: Option<u64>,
-        key: Option<Text<'_>>,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        let mistake = if !is_valid_channel(&channel) {
-            Some(reason::INVALID_CHANNEL)
-        } else if !is_valid_event(&event) {
-            Some(reason::INVALID_EVENT)
-        } else if !key.as_deref().is_none_or(is_valid_key) {
-            Some(reason::INVALID_KEY)
-        } else {
-            None
-        };
-        if let Some(reason) = mistake {
-            return send_err(effects, &channel, reason, request);
-        }
-        let data = RawJson::trusted(data.unwrap_or("null"));
-        let queue = &mut self.publishes;
-        queue.bytes += data.as_str().len();
-        let (channel, event, key) = (channel.into(), event.into(), key.map(Into::into));
-        queue.waiting.push_back(Waiting { channel, event, data, request, key });
-        let limits = &self.config.limits;
-        if queue.waiting.len() > limits.waiting_publishes || queue.bytes > limits.waiting_bytes {
-            return self.close(CloseCode::TooManyCommands, effects);
-        }
-        self.publish_next(effects);
-    }
-
-    fn publish_next(&mut self, effects: &mut VecDeque<Effect>) {
-        let queue = &mut self.publishes;
-        if !self.identity.is_settled() || queue.running.is_some() || self.closed {
-            return;
-        }
-        // A client that subscribes and publishes in one breath is meant to get its own event.
-        let joining =
-            |m: &Membership, to: &Waiting| m.channel == to.channel && !matches!(m.stage, Stage::Live { .. });
-        if queue.waiting.front().is_some_and(|next| self.channels.iter().any(|m| joining(m, next))) {
-            return;
-        }
-        let Some(Waiting { channel, event, data, request, key }) = queue.waiting.pop_front() else { return };
-        queue.running = Some(Running { channel: channel.clone(), request });
-        queue.bytes -= data.as_str().len();
-        let subject = self.identity.subject().cloned();
-        let context = PublishContext { channel, event, data, subject, client_id: self.id };
-        effects.push_back(Effect::Publish { context, key });
-    }
-
-    fn history(
-        &mut self,
-        channel: &str,
-        request: u64,
-        limit: Option<u64>,
-        before: Option<u64>,
-        effects: &mut VecDeque<Effect>,
-    ) {
-        let mistake = if !is_valid_channel(channel) {
-            Some(reason::INVALID_CHANNEL)
-        } else if limit.is_some_and(|limit| !(1..=MAX_PAGE).contains(&limit)) {
-            Some(reason::INVALID_LIMIT)
-        } else if self.history_requests == MAX_HISTORY_REQUESTS {
-            Some(reason::TOO_MANY_REQUESTS)
-        } else {
-            None
-        };
-        if let Some(reason) = mistake {
-            return send_err(effects, channel, reason, Some(request));
-        }
-        self.history_requests += 1;
-        let limit = limit.unwrap_or(DEFAULT_PAGE) as usize;
-        let (channel, range) = (channel.into(), Range::Before { offset: before, limit });
-        if self.identity.is_settled() {
-            let subject = self.identity.subject().cloned();
-            effects.push_back(Effect::History { request, channel, range, subject });
-        } else {
-            self.identity.wait(HistoryRequest { request, channel, range });
-        }
-    }
-}
-
-fn attach(membership: &mut Membership, effects: &mut VecDeque<Effect>) {
-    membership.stage =
-        Stage::Attaching { asked: matches!(membership.stage, Stage::Live { asked: true, .. }) };
-    let resume = membership.resume.take().map(|position| *position);
-    effects.push_back(Effect::Attach { channel: membership.channel.clone(), resume });
-}
-
-fn ask(
-    next_ticket: &mut u32,
-    membership: &mut Membership,
-    subject: Option<&Subject>,
-    effects: &mut VecDeque<Effect>,
-) {
-    match &mut membership.stage {
-        Stage::Attaching { asked } | Stage::Live { asked, .. } => *asked = true,
-        stage => *stage = Stage::Authorizing,
-    }
-    let ticket = *next_ticket;
-    *next_ticket = ticket.wrapping_add(1);
-    membership.ticket = ticket;
-    let channel = membership.channel.clone();
-    effects.push_back(Effect::Authorize { ticket, channel, subject: subject.cloned() });
-}
-
-fn release(membership: Membership, effects: &mut VecDeque<Effect>) {
-    let slot = match membership.stage {
-        Stage::Live { slot, .. } => Some(slot),
-        Stage::Attaching { .. } => None,
-        Stage::Waiting | Stage::Authorizing => return,
-    };
-    effects.push_back(Effect::Detach { channel: membership.channel, slot });
 }
 
 fn send(effects: &mut VecDeque<Effect>, frame: &ServerFrame<&str, &str>) {
     let mut text = Vec::with_capacity(64);
     frame.encode(&mut text);
     effects.push_back(Effect::Send(text));
-}
-
-fn send_ok(
-    effects: &mut VecDeque<Effect>,
-    channel: &str,
-    position: Option<&Position>,
-    recovery: Option<Recovery<&str>>,
-) {
-    let position = position.map(Position::as_deref);
-    send(effects, &ServerFrame::Ok { channel, position, recovery });
 }
 
 fn send_err(effects: &mut VecDeque<Effect>, channel: &str, reason: &str, request: Option<u64>) {

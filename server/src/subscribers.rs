@@ -59,12 +59,14 @@ impl<K> Subscribers<K> {
     pub fn passes(&mut self, position: Option<&Position>) -> bool {
         match (&mut self.position, position) {
             (_, None) => true,
-            (Some(last), Some(next)) if last.epoch == next.epoch => {
+            // It waited here since before they joined: a gap comes before the events of a new epoch.
+            (Some(last), Some(next)) if last.epoch != next.epoch => false,
+            (Some(last), Some(next)) => {
                 let passes = next.offset > last.offset;
                 last.offset = last.offset.max(next.offset);
                 passes
             }
-            (last, Some(next)) => {
+            (last @ None, Some(next)) => {
                 *last = Some(next.clone());
                 true
             }
@@ -176,8 +178,8 @@ mod tests {
             (Some(at("e", 5)), false),
             (Some(at("e", 9)), true),
             (Some(at("e", 8)), false),
-            (Some(at("f", 1)), true),
-            (Some(at("f", 1)), false),
+            (Some(at("d", 10)), false),
+            (Some(at("e", 10)), true),
             (None, true),
         ] {
             assert_eq!(subscribers.passes(event.as_ref()), passes, "{event:?}");
@@ -192,6 +194,7 @@ mod tests {
             assert_eq!(subscribers.goes_on_after(&gap), news, "{gap:?}");
         }
         assert!(!subscribers.passes(Some(&at("f", 1))), "it has moved nothing");
+        assert!(subscribers.passes(Some(&at("f", 2))), "the new epoch goes on");
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn the_operators_page_is_there_with_a_key() {
 
 #[test]
 fn limits_are_as_the_options_say() {
-    let arguments = "--frame-bytes 100 --channels-per-connection 2 --commands-per-second 1 --commands-burst 10 \
+    let arguments = "--frame-bytes 100 --channels-per-connection 2 --commands-per-second 1 --commands-burst 291 \
         --connections 3 --connections-per-address 2 --trusted-proxy 127.0.0.1";
     let serve = Serve::start(&arguments.split_whitespace().collect::<Vec<_>>());
     let mut large = serve.connect();
@@ -169,7 +169,7 @@ fn limits_are_as_the_options_say() {
         client(request, stream(serve.address)).expect("an upgrade")
     };
     assert_eq!(from("192.0.2.2").0, 503);
-    for _ in 0..30 {
+    for _ in 0..320 {
         // It may be closed in the middle.
         let _ = busy.send(Message::text("nonsense"));
     }
@@ -179,10 +179,10 @@ fn limits_are_as_the_options_say() {
 #[test]
 fn limits_that_are_only_watched() {
     let arguments =
-        "--commands-per-second 1 --commands-burst 128 --connections-per-address 1 --dry-run-limits";
+        "--commands-per-second 1 --commands-burst 417 --connections-per-address 1 --dry-run-limits";
     let serve = Serve::start(&arguments.split_whitespace().collect::<Vec<_>>());
     let (_one, mut two) = (serve.connect(), serve.connect());
-    for _ in 0..300 {
+    for _ in 0..600 {
         two.send(Message::text("nonsense")).expect("an open connection");
     }
     two.send(Message::text(r#"{"t":"sub","c":"a"}"#)).expect("an open connection");
@@ -206,7 +206,10 @@ fn what_is_wrong_is_named() {
         ),
         (&["--admin-keys-file", "/nowhere/keys"], &["--admin-keys-file", "/nowhere/keys"]),
         (&["--frame-bytes", "0"], &["--frame-bytes", "0"]),
-        (&["--commands-burst", "127"], &["commands_burst", "127", "channels_per_connection = 128"]),
+        (
+            &["--commands-burst", "416"],
+            &["commands_burst", "416", "417 or more", "channels_per_connection = 128"],
+        ),
         (&["--trusted-proxy", "proxy.example"], &["trusted proxy", "proxy.example", "10.0.0.0/8"]),
         (&["--connections-per-address", "-1"], &["-1"]),
     ] {

@@ -104,7 +104,7 @@ impl Talk {
     }
 
     fn published(&mut self, refused: Option<&'static str>) -> Vec<String> {
-        self.session.published(published(refused), &mut self.effects);
+        self.session.published(published(refused), 0, &mut self.effects);
         self.wants()
     }
 
@@ -872,7 +872,7 @@ fn converse(inputs: Vec<Input>, expiry: Expiry) -> Result<(), TestCaseError> {
             Input::Published(accepted) => {
                 if model.running.take().is_some() {
                     let refused = (!accepted).then_some(reason::PUBLISH_FAILED);
-                    session.published(published(refused), &mut effects);
+                    session.published(published(refused), model.now, &mut effects);
                 }
             }
             Input::Wait(ms) => {
@@ -905,7 +905,7 @@ fn converse(inputs: Vec<Input>, expiry: Expiry) -> Result<(), TestCaseError> {
             session.attached(&channel, attached(Some(model.slots)), &mut effects);
             model.slots += 1;
         } else if model.running.take().is_some() {
-            session.published(published(None), &mut effects);
+            session.published(published(None), model.now, &mut effects);
         } else {
             break;
         }

@@ -1,9 +1,7 @@
 //! Publishes that wait: for a connection, or for their acknowledgement.
 
 use crate::{Options, effect::reason, list};
-
-/// How many publishes may be sent and unacknowledged at a time; further ones wait.
-pub const MAX_IN_FLIGHT: usize = 256;
+use tidings_protocol::MAX_IN_FLIGHT;
 
 /// What the outbox needs to know about a frame.
 pub trait Weight {
@@ -38,11 +36,13 @@ pub(crate) struct Outbox<P> {
     /// In the order of publishing. What is in flight comes first.
     entries: Vec<Entry<P>>,
     in_flight: usize,
+    /// How many were given up while they were in flight. The gateway counts on their answers being waited for.
+    given_up: usize,
 }
 
 impl<P: Clone + Weight> Outbox<P> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), in_flight: 0 }
+        Self { entries: Vec::new(), in_flight: 0, given_up: 0 }
     }
 
     /// Adds a frame that will be sent as soon as may be.
@@ -55,7 +55,7 @@ impl<P: Clone + Weight> Outbox<P> {
     pub(crate) fn send(&mut self, acknowledged: bool) -> Option<(u64, P)> {
         if !acknowledged {
             self.reclaim(false);
-        } else if self.in_flight >= MAX_IN_FLIGHT {
+        } else if self.in_flight + self.given_up >= MAX_IN_FLIGHT {
             return None;
         }
         let entry = self.entries.get(self.in_flight)?;
@@ -70,7 +70,10 @@ impl<P: Clone + Weight> Outbox<P> {
 
     /// The frame with this number was answered.
     pub(crate) fn answered(&mut self, number: u64) -> Option<P> {
-        let index = self.entries.iter().position(|entry| entry.number == number)?;
+        let Some(index) = self.entries.iter().position(|entry| entry.number == number) else {
+            self.given_up = self.given_up.saturating_sub(1);
+            return None;
+        };
         if index < self.in_flight { Some(self.take(index)?.frame) } else { None }
     }
 
@@ -95,6 +98,7 @@ impl<P: Clone + Weight> Outbox<P> {
         if !acknowledged {
             while self.in_flight > 0 && self.take(0).is_some() {}
         }
+        self.given_up = 0;
         for entry in self.entries.iter_mut().take(std::mem::take(&mut self.in_flight)) {
             entry.sent = true;
         }
@@ -144,9 +148,9 @@ impl<P: Clone + Weight> Outbox<P> {
         reason: &'static str,
         dropped: &mut impl FnMut(P, &'static str),
     ) {
-        while self.oldest().is_some_and(|since| since <= limit)
-            && let Some(entry) = self.take(0)
-        {
+        while self.oldest().is_some_and(|since| since <= limit) {
+            self.given_up += usize::from(self.in_flight > 0);
+            let Some(entry) = self.take(0) else { return };
             entry.drop_into(reason, dropped);
         }
     }
@@ -257,6 +261,28 @@ mod tests {
         assert!(outbox.answered(200).is_some());
         assert_eq!(outbox.send(true).map(|(number, _)| number), Some(256));
         assert_eq!(outbox.send(true), None);
+    }
+
+    #[test]
+    fn what_is_given_up_in_flight_is_waited_for_all_the_same() {
+        let mut outbox = Outbox::new();
+        for number in 0..600 {
+            outbox.push(number, number, (0, 1));
+        }
+        assert_eq!(std::iter::from_fn(|| outbox.send(true)).count(), MAX_IN_FLIGHT);
+        outbox.give_up(99, reason::EXPIRED, &mut |_, _| {});
+        assert_eq!(outbox.send(true), None);
+        assert_eq!(outbox.answered(0), None);
+        assert_eq!(outbox.send(true).map(|(number, _)| number), Some(256));
+        assert_eq!(outbox.send(true), None);
+        outbox.reclaim(true);
+        assert_eq!(
+            std::iter::from_fn(|| outbox.send(true)).count(),
+            MAX_IN_FLIGHT,
+            "a new connection owes nothing"
+        );
+        outbox.give_up(700, reason::EXPIRED, &mut |_, _| {});
+        assert_eq!(std::iter::from_fn(|| outbox.send(true)).count(), 0, "there is none");
     }
 
     #[test]

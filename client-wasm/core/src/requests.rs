@@ -1,9 +1,7 @@
 //! Pages of history that were asked for.
 
 use crate::{ChannelId, list};
-
-/// How many are under way at a time.
-pub const MAX_REQUESTS: usize = 32;
+use tidings_protocol::MAX_REQUESTS;
 
 /// Which page of a channel's history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

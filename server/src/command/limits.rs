@@ -16,12 +16,13 @@ pub(super) struct Limits {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u32).range(1..))]
     channels_per_connection: u32,
 
-    /// Commands of one connection per second: whatever a client sends but its answers to pings. Above it the connection
-    /// is closed with 4029. 0 turns the limit off.
+    /// Commands of one connection per second: whatever a client sends but its answers to pings. A client that has its
+    /// publishes acknowledged is made to wait; others are closed with 4029 above it. 0 turns the limit off.
     #[arg(long, value_name = "N", default_value_t = 100)]
     commands_per_second: u32,
 
-    /// Commands that a connection may send at once, when it was silent before; at least --channels-per-connection.
+    /// Commands that a connection may send at once, when it was silent before; at least --channels-per-connection and 289
+    /// more.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..))]
     commands_burst: u32,
 

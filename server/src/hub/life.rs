@@ -109,9 +109,12 @@ impl State {
         let connection = &mut self.connections[slot];
         connection.phase = phase;
         connection.session.end(&mut self.effects);
+        self.apply(slot, now);
+        if !self.connections.contains(slot) {
+            return;
+        }
         self.tally.sent_bytes.add(frame.len() as u64);
         let sent = self.connections.send_own(slot, frame, usize::MAX, now);
-        self.apply(slot, now);
         if sent.is_err() || self.finished(slot) {
             return self.remove(slot);
         }

@@ -87,6 +87,8 @@ pub(crate) struct Tally {
     pub(crate) sent_bytes: Number,
     /// Bytes that wait in outboxes at this moment.
     pub(crate) queued_bytes: Number,
+    /// Answers to publishes that were held back.
+    pub(crate) paced: Number,
     /// Text frames that made no sense.
     pub(crate) unknown_frames: Number,
     pub(crate) binary_frames: Number,

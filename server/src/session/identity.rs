@@ -1,7 +1,7 @@
 //! Who a client is and until when, and what waits while that is being found out.
 
-use super::{Effect, Session, Stage, ask, send, send_err};
-use crate::{Expiry, Range, Subject};
+use super::{Effect, Session, Stage, channels::ask, paging::HistoryRequest, send, send_err};
+use crate::{Expiry, Subject};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -33,13 +33,6 @@ pub(super) enum Asked {
 struct Waiting {
     token: Option<Arc<str>>,
     history: Vec<HistoryRequest>,
-}
-
-#[derive(Debug)]
-pub(super) struct HistoryRequest {
-    pub(super) request: u64,
-    pub(super) channel: Arc<str>,
-    pub(super) range: Range,
 }
 
 /// What becomes of a token.

@@ -1,8 +1,8 @@
 //! How much one client may ask for, and how many may come from one address.
 
 use crate::harness::{
-    Client, Raw, Running, Serving, Stream, answer, both_ways, config, masked, ok, open_gateway, publish,
-    request, sub, until,
+    Client, Raw, Running, Serving, Stream, answer, auth, both_ways, config, masked, ok, open_gateway,
+    publish, request, sub, until,
 };
 use tidings_server::{Builder, Gateway, Histories, History, MemoryBroadcaster, Metrics};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -25,7 +25,7 @@ both_ways!(
 fn few_commands() -> Builder {
     open_gateway().config(config(|c| {
         c.limits.channels_per_connection = 5;
-        (c.limits.commands_per_second, c.limits.commands_burst) = (1, 20);
+        (c.limits.commands_per_second, c.limits.commands_burst) = (1, 300);
     }))
 }
 
@@ -34,12 +34,12 @@ async fn a_client_with_all_its_channels_and_a_full_outbox_comes_back_at_once(ser
     let builder = Gateway::builder(broadcaster).allow_client_publish(|_| async { true });
     let server = Running::start(serving, builder);
     let mut client = Raw::connect(&server).await;
-    // What the client does after a reconnect, by its limits: 128 channels, of a version 1 client each twice, 200 publishes.
-    let mut frames = Vec::new();
-    for n in 0..256 {
-        frames.extend(masked(0x81, sub(&format!("a.{}", n % 128)).as_bytes()));
+    // What the client may do after a reconnect, by its limits: 128 channels, 256 publishes, 32 requests and a token.
+    let mut frames = masked(0x81, auth("t").as_bytes());
+    for n in 0..128 {
+        frames.extend(masked(0x81, sub(&format!("a.{n}")).as_bytes()));
     }
-    for n in 0..200 {
+    for n in 0..256 {
         let frame = format!(r#"{{"t":"pub","c":"b","e":"e","d":{n},"n":{n}}}"#);
         frames.extend(masked(0x81, frame.as_bytes()));
     }
@@ -47,10 +47,10 @@ async fn a_client_with_all_its_channels_and_a_full_outbox_comes_back_at_once(ser
         frames.extend(masked(0x81, format!(r#"{{"t":"hist","c":"a.1","n":{n}}}"#).as_bytes()));
     }
     client.send(&frames).await;
-    let mut counts = [0; 3];
-    while counts != [256, 200, 32] {
+    let mut counts = [0; 4];
+    while counts != [128, 256, 32, 1] {
         let frame = client.text().await;
-        let kind = [r#"{"t":"ok""#, r#"{"t":"ack""#, r#"{"t":"hist""#];
+        let kind = [r#"{"t":"ok""#, r#"{"t":"ack""#, r#"{"t":"hist""#, r#"{"t":"err","c":"""#];
         let at = kind.iter().position(|kind| frame.starts_with(kind)).unwrap_or_else(|| panic!("{frame}"));
         counts[at] += 1;
     }
@@ -69,7 +69,7 @@ async fn too_many_commands_of_any_kind(serving: Serving) {
     ] {
         let mut client = Raw::connect(&server).await;
         // One second of patience is one command more.
-        client.send(&command.repeat(20)).await;
+        client.send(&command.repeat(300)).await;
         client.send(&masked(0x81, br#"{"t":"pong"}"#)).await;
         client.send(&command.repeat(20)).await;
         let code = loop {
@@ -109,17 +109,17 @@ async fn no_limit_of_commands(serving: Serving) {
 async fn commands_above_a_limit_that_is_only_watched(serving: Serving) {
     let watched = config(|c| {
         c.limits.channels_per_connection = 5;
-        (c.limits.commands_per_second, c.limits.commands_burst) = (1, 20);
+        (c.limits.commands_per_second, c.limits.commands_burst) = (1, 300);
         c.limits.dry_run = true;
     });
     let server = Running::start(serving, open_gateway().config(watched));
     let mut client = Raw::connect(&server).await;
-    client.send(&masked(0x81, sub("a").as_bytes()).repeat(100)).await;
-    for _ in 0..100 {
+    client.send(&masked(0x81, sub("a").as_bytes()).repeat(400)).await;
+    for _ in 0..400 {
         assert_eq!(client.text().await, ok("a"));
     }
     let excess = excess(&server, "commands");
-    assert!((60..=80).contains(&excess), "{excess} of 100, 20 of them at once");
+    assert!((80..=100).contains(&excess), "{excess} of 400, 300 of them at once");
 }
 
 /// How often a limit that is only watched was exceeded.

@@ -17,6 +17,7 @@ mod listening;
 mod liveness;
 mod metrics;
 mod operator;
+mod pacing;
 mod paging;
 mod publishing;
 mod recovery;

@@ -481,6 +481,16 @@ fn what_is_documented_is_there_and_moves_and_nothing_else_is() {
         look(Scrape::of(&server));
         publish_all(&server, &probe).await;
         look(Scrape::of(&server));
+        {
+            let mut client = Client::connect(&server).await;
+            for n in 0..300 {
+                client.send(format!(r#"{{"t":"pub","c":"closed","e":"e","n":{n}}}"#)).await;
+            }
+            let paced = || Scrape::of(&server).get("tidings_paced_answers_total") > 0.0;
+            until("answers are held back", paced).await;
+            look(Scrape::of(&server));
+        }
+        server.empty().await;
         come_back(&server, &probe).await;
         look(Scrape::of(&server));
         look(stand_still(&server).await);

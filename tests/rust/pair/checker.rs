@@ -85,6 +85,8 @@ struct Publishes {
     under_way: VecDeque<u64>,
     /// The session has them.
     arrived: VecDeque<u64>,
+    /// How many of them the session has an answer for, and has not given it yet.
+    unanswered: u64,
 }
 
 pub(crate) struct Checker {
@@ -239,6 +241,16 @@ impl Checker {
         assert_eq!(arrived.pop_front(), Some(note), "published in its turn, once");
     }
 
+    /// The session hears what became of a publish, of which it will tell the client.
+    pub(crate) fn owes(&mut self, link: u64) {
+        self.links.entry(link).or_default().unanswered += 1;
+    }
+
+    /// An answer was held back.
+    pub(crate) fn paced(&mut self) {
+        self.tally.count("paced");
+    }
+
     /// The session waits for no answer: then no publish waits in it.
     pub(crate) fn idle(&self, link: u64) {
         let waiting = self.links.get(&link).map(|publishes| &publishes.arrived);
@@ -270,7 +282,11 @@ impl Checker {
 
     /// The gateway's end of a connection has ended. `broken`: by the network or by the gateway.
     pub(crate) fn ended(&mut self, link: u64, broken: bool) {
-        let Publishes { under_way, arrived, .. } = self.links.remove(&link).unwrap_or_default();
+        let Publishes { under_way, arrived, unanswered, .. } = self.links.remove(&link).unwrap_or_default();
+        assert_eq!(
+            unanswered, 0,
+            "publishes that the gateway has had accepted or refused, and never answered"
+        );
         assert!(broken || under_way.is_empty(), "sent before the close, and never arrived: {under_way:?}");
         under_way.into_iter().chain(arrived).for_each(|note| self.publishes[note as usize].ended = true);
     }
@@ -289,6 +305,10 @@ impl Checker {
     pub(crate) fn said(&mut self, link: u64, frame: &ServerFrame<Text<'_>, &str>) {
         if let ServerFrame::Ok { recovery: Some(Recovery::Recovered { count }), .. } = frame {
             self.tally.count(if *count > 0 { "replayed" } else { "resumed" });
+        }
+        if let ServerFrame::Ack { .. } | ServerFrame::Err { request: Some(_), .. } = frame {
+            let publishes = self.links.entry(link).or_default();
+            publishes.unanswered = publishes.unanswered.checked_sub(1).expect("one answer for each publish");
         }
         self.wire.said(link, frame);
     }

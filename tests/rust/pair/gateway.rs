@@ -4,10 +4,10 @@ use crate::{
     network::{Item, Random},
     node::{HubId, Nodes},
     plan::{Fault, Plan},
-    world::World,
+    world::{CHANNELS, World},
 };
 use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
-use tidings_protocol::{ClientFrame, CloseCode, ServerFrame, Text, reason};
+use tidings_protocol::{ClientFrame, CloseCode, MAX_IN_FLIGHT, MAX_REQUESTS, ServerFrame, Text, reason};
 use tidings_server::{
     Config, Event, Page, Position, PublishContext, Published,
     session::{Effect, Session},
@@ -59,6 +59,12 @@ impl Gateway {
             // A connection that is dead in one direction is found out within the storm.
             config.ping_interval = Duration::from_secs(2);
             config.ping_grace = Duration::from_secs(1);
+        }
+        if plan.loops {
+            let limits = &mut config.limits;
+            limits.channels_per_connection = CHANNELS.len();
+            let least = CHANNELS.len() + MAX_IN_FLIGHT + MAX_REQUESTS + 1;
+            (limits.commands_per_second, limits.commands_burst) = (50, least as u32 + 8);
         }
         Self { config: config.into(), ids: 0, jobs: Vec::new(), nodes: Nodes::new(plan) }
     }
@@ -159,7 +165,11 @@ impl World {
                 self.ask(Job::Published { link, outcome });
             }
             Job::Published { link, outcome } => {
-                self.session(link, |session, effects| session.published(outcome, effects));
+                let (now, open) = (self.now, &self.links);
+                if open.get(&link).is_some_and(|link| link.session.is_some() && !link.old) {
+                    self.checker.owes(link);
+                }
+                self.session(link, |session, effects| session.published(outcome, now, effects));
             }
             Job::Subscribe { route } => self.subscribe(route),
             Job::Subscribed { route, position, refused } => self.subscribed(route, position, refused),
@@ -191,7 +201,9 @@ impl World {
         let backplane = matches!(job, Job::Subscribe { .. } | Job::Subscribed { .. } | Job::Read { .. })
             || matches!(job, Job::HaveRead { .. });
         let slowest = if backplane { self.plan.backplane_ms } else { SLOWEST };
-        let at = self.now + if self.random.one_in(3) { 0 } else { self.random.below(slowest) };
+        // Nothing but the gateway is to hold up who publishes in loops.
+        let at_once = self.plan.loops && job.publishes() || self.random.one_in(3);
+        let at = self.now + if at_once { 0 } else { self.random.below(slowest) };
         self.gateway.jobs.push((at, job));
     }
 
@@ -232,11 +244,17 @@ impl World {
                         self.ask(Job::Publish { link: id, context, key });
                     }
                 }
+                Effect::Paced => self.checker.paced(),
                 Effect::Close(code) => {
                     let link = self.links.get_mut(&id).expect("a link");
+                    assert!(
+                        link.old || code != CloseCode::TooManyCommands,
+                        "link {id} is closed with {code:?}"
+                    );
                     link.broken = true;
-                    link.down.send(self.now, &self.random, Item::End(code.code()), None);
                     self.gateway_forgets(id);
+                    let link = self.links.get_mut(&id).expect("a link");
+                    link.down.send(self.now, &self.random, Item::End(code.code()), None);
                 }
                 other => panic!("not expected of a session: {other:?}"),
             }

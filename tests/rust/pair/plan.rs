@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) fault: Option<Fault>,
     /// Users hardly pause.
     pub(crate) busy: bool,
+    /// Users publish in loops, more than a gateway lets them.
+    pub(crate) loops: bool,
     /// Which gateways speak version 1 only.
     pub(crate) old_nodes: Vec<bool>,
     /// Which clients do.
@@ -90,6 +92,7 @@ impl Plan {
         let mut plan = Self {
             fault,
             busy: random.one_in(4),
+            loops: fault.is_none() && random.one_in(8),
             old_nodes: (0..pick(&[1, 2, 2])).map(|_| random.one_in(6)).collect(),
             old_clients: std::array::from_fn(|_| random.one_in(6)),
             hubs: pick(&[1, 2]),

@@ -209,7 +209,10 @@ impl World {
             0..20 => self.want(at, channel),
             20..26 => self.leave(at, channel),
             26..30 => self.flicker(at, channel),
-            30..78 => self.publish(at, channel, 1 + self.random.below(3)),
+            30..78 => {
+                let most = if self.plan.loops { 40 } else { 3 };
+                self.publish(at, channel, 1 + self.random.below(most));
+            }
             78..82 => self.backplane_breaks(channel),
             82..91 => {
                 let (now, random) = (self.now, self.random.clone());
