@@ -4,7 +4,7 @@
 use crate::{
     Authorization, Config, Gateway, MemoryBroadcaster, Position, Published, Subject,
     connections::{Connection, Received, Transport},
-    guard::Lengths,
+    guard::{Frames, TooLong},
     handshake::Handshake,
     origin,
     session::{Attached, Effect, Session},
@@ -82,11 +82,18 @@ fn heard(stream: &[u8], step: usize) -> (Vec<String>, Option<String>) {
     let mut connection = connection();
     let mut effects = VecDeque::new();
     let mut codec = Codec::new().max_size(LIMIT);
-    let mut lengths = Lengths::new(LIMIT);
+    let mut frames = Frames::new(LIMIT);
     let mut buffer = BytesMut::new();
     let mut said = Vec::new();
     for piece in stream.chunks(step) {
-        let too_long = lengths.follow(piece).is_err();
+        let mut ahead = piece;
+        let mut too_long = false;
+        while !ahead.is_empty() && !too_long {
+            match frames.follow(ahead) {
+                Ok((len, _)) => ahead = &ahead[len..],
+                Err(TooLong) => too_long = true,
+            }
+        }
         buffer.extend_from_slice(piece);
         loop {
             let frame = match decode(&mut codec, &mut buffer, LIMIT) {

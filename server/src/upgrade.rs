@@ -34,10 +34,7 @@ use actix_web::{
 };
 use actix_ws::{Message, MessageStream};
 use bytes::{Bytes, BytesMut};
-use futures_util::{
-    FutureExt,
-    future::{Either, select},
-};
+use futures_util::future::{Either, select};
 use std::{
     cell::OnceCell,
     convert::Infallible,
@@ -185,10 +182,6 @@ async fn read(hub: Rc<Hub>, token: Token, mut stream: MessageStream, too_large: 
         match next {
             Some(Ok(message)) => hub.receive(token, Ok(frame(message))),
             Some(Err(breach)) => {
-                // The stream reports a breach before what came in front of it.
-                while let Some(Some(Ok(message))) = stream.recv().now_or_never() {
-                    hub.receive(token, Ok(frame(message)));
-                }
                 let overflow = matches!(breach, ProtocolError::Overflow);
                 hub.receive(token, Err(breach));
                 while overflow && stream.recv().await.is_some() {}

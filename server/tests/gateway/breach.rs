@@ -3,6 +3,7 @@
 use crate::harness::{
     Client, Raw, Running, Serving, both_ways, config, masked, open_gateway, publish, sub, until,
 };
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 both_ways!(
@@ -13,6 +14,7 @@ both_ways!(
     text_that_is_not_utf8,
     protocol_errors,
     what_comes_before_a_breach_is_no_harm,
+    what_comes_behind_a_breach_is_not_heard,
     who_does_not_answer_a_close_is_forgotten,
 );
 
@@ -147,6 +149,42 @@ async fn what_comes_before_a_breach_is_no_harm(serving: Serving) {
     raw.send(&[masked(0x81, publish("a", "e", "1").as_bytes()), masked(0x83, b"")].concat()).await;
     assert_eq!(raw.expect_close().await, 1002);
     assert!(client.next().await.starts_with(r#"{"t":"msg","c":"a""#));
+}
+
+/// Whether it comes in one piece or byte by byte.
+async fn what_comes_behind_a_breach_is_not_heard(serving: Serving) {
+    let server = Running::start(serving, open_gateway());
+    let mut client = Client::connect(&server).await;
+    client.subscribe("a").await;
+    let before = masked(0x81, publish("a", "before", "1").as_bytes());
+    let behind = masked(0x81, publish("a", "behind", "1").as_bytes());
+    for (code, breach) in [
+        (1002, masked(0x80, b"x")),
+        (1002, masked(0x00, b"x")),
+        (1002, [masked(0x01, b"{"), masked(0x81, b"{}")].concat()),
+        (1002, [masked(0x01, b"{"), masked(0x02, b"{")].concat()),
+        (1002, masked(0x89, &[b'x'; 126])),
+        (1002, masked(0x88, b"x")),
+        (1002, masked(0x88, &5_u16.to_be_bytes())),
+        (1002, masked(0x83, b"")),
+        (1007, masked(0x81, b"\xff")),
+        (1000, masked(0x88, &1000_u16.to_be_bytes())),
+    ] {
+        for step in [1, usize::MAX] {
+            let mut raw = Raw::connect(&server).await;
+            let bytes = [&before[..], &breach, &behind, &behind].concat();
+            for piece in bytes.chunks(step.min(bytes.len())) {
+                // Behind a breach the gateway may have closed already.
+                let _ = raw.stream.write_all(piece).await;
+            }
+            assert!(client.next().await.contains(r#""e":"before""#), "{breach:x?} by {step}");
+            let (first, payload) = raw.frame().await;
+            let code = u16::to_be_bytes(code);
+            assert_eq!((first, payload.get(..2)), (0x88, Some(&code[..])), "{breach:x?} by {step}");
+        }
+    }
+    until("only one is left", || server.gateway.client_count() == 1).await;
+    client.silence().await;
 }
 
 async fn who_does_not_answer_a_close_is_forgotten(serving: Serving) {
