@@ -5,6 +5,7 @@ mod authorize;
 mod backlog;
 mod notify;
 mod signature;
+mod turns;
 
 pub use authorize::AuthorizeWebhook;
 pub use notify::NotifyWebhook;

@@ -12,9 +12,6 @@ pub(super) type Question = [u8; 32];
 /// Answers that are kept at most.
 const MAX_KNOWN: usize = 10_000;
 
-/// Questions that wait for an answer at most.
-const MAX_ASKED: usize = 1_000;
-
 /// Answers, and questions under way, each with an `F` by which to wait for it.
 #[derive(Debug)]
 pub(super) struct Answers<F> {
@@ -35,9 +32,6 @@ enum Entry<F> {
 pub(super) enum Found<F> {
     Known(Authorization),
     Asked(F),
-    Nothing,
-    /// Nothing, and no more can be asked now.
-    Full,
 }
 
 impl<F: Clone> Answers<F> {
@@ -46,14 +40,12 @@ impl<F: Clone> Answers<F> {
         Self { keep, entries: HashMap::new(), ends: VecDeque::new() }
     }
 
-    pub(super) fn find(&mut self, question: &Question, now: Instant) -> Found<F> {
+    pub(super) fn find(&mut self, question: &Question, now: Instant) -> Option<Found<F>> {
         self.expire(now);
-        match self.entries.get(question) {
-            Some(Entry::Known(answer)) => Found::Known(answer.clone()),
-            Some(Entry::Asked(flight)) => Found::Asked(flight.clone()),
-            None if self.entries.len() - self.ends.len() < MAX_ASKED => Found::Nothing,
-            None => Found::Full,
-        }
+        Some(match self.entries.get(question)? {
+            Entry::Known(answer) => Found::Known(answer.clone()),
+            Entry::Asked(flight) => Found::Asked(flight.clone()),
+        })
     }
 
     /// A question for which nothing was found is under way.
@@ -100,15 +92,15 @@ mod tests {
     #[test]
     fn an_answer_is_kept_for_a_while() {
         let (mut answers, now, q) = (Answers::new(KEEP), Instant::now(), question(1));
-        assert_eq!(answers.find(&q, now), Found::Nothing);
+        assert_eq!(answers.find(&q, now), None);
         answers.asked(q, "flight");
-        assert_eq!(answers.find(&q, now), Found::Asked("flight"));
+        assert_eq!(answers.find(&q, now), Some(Found::Asked("flight")));
         answers.settle(&q, Some(true.into()), now);
-        assert_eq!(answers.find(&q, now + KEEP - Duration::from_nanos(1)), Found::Known(true.into()));
-        assert_eq!(answers.find(&q, now + KEEP), Found::Nothing);
+        assert_eq!(answers.find(&q, now + KEEP - Duration::from_nanos(1)), Some(Found::Known(true.into())));
+        assert_eq!(answers.find(&q, now + KEEP), None);
         answers.asked(q, "another");
         answers.settle(&q, Some(false.into()), now + KEEP);
-        assert_eq!(answers.find(&q, now + KEEP), Found::Known(false.into()));
+        assert_eq!(answers.find(&q, now + KEEP), Some(Found::Known(false.into())));
     }
 
     #[test]
@@ -117,7 +109,7 @@ mod tests {
             let (mut answers, now, q) = (Answers::new(keep), Instant::now(), question(1));
             answers.asked(q, ());
             answers.settle(&q, outcome, now);
-            assert_eq!(answers.find(&q, now), Found::Nothing);
+            assert_eq!(answers.find(&q, now), None);
             assert!(answers.entries.is_empty() && answers.ends.is_empty());
         }
     }
@@ -130,16 +122,9 @@ mod tests {
             answers.settle(&question(n), Some(true.into()), now);
         }
         assert_eq!((answers.entries.len(), answers.ends.len()), (MAX_KNOWN, MAX_KNOWN));
-        assert_eq!(answers.find(&question(0), now), Found::Nothing);
-        assert_eq!(answers.find(&question(2 * MAX_KNOWN - 1), now), Found::Known(true.into()));
-        for n in 0..MAX_ASKED {
-            assert_eq!(answers.find(&question(n), now), Found::Nothing);
-            answers.asked(question(n), ());
-        }
-        assert_eq!(answers.find(&question(MAX_ASKED), now), Found::Full);
-        answers.settle(&question(0), None, now);
-        assert_eq!(answers.find(&question(MAX_ASKED), now), Found::Nothing);
-        assert_eq!(answers.find(&question(2 * MAX_KNOWN), now + KEEP), Found::Nothing);
-        assert_eq!(answers.entries.len(), MAX_ASKED - 1);
+        assert_eq!(answers.find(&question(0), now), None);
+        assert_eq!(answers.find(&question(2 * MAX_KNOWN - 1), now), Some(Found::Known(true.into())));
+        assert_eq!(answers.find(&question(2 * MAX_KNOWN), now + KEEP), None);
+        assert!(answers.entries.is_empty() && answers.ends.is_empty());
     }
 }

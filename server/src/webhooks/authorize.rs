@@ -3,6 +3,7 @@
 use super::{
     answers::{Answers, Found, Question},
     signature::Signer,
+    turns::{Turn, Turns},
 };
 use crate::{
     Authorization, BoxError, BroadcastError, Claims, RawJson, Subject,
@@ -11,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Either, Shared, ready},
 };
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
@@ -23,7 +24,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::oneshot::{self, error::RecvError},
     task::spawn,
     time::timeout,
 };
@@ -33,6 +34,9 @@ const MAX_ANSWER: usize = 4 * 1024;
 
 /// Questions at the same time.
 const AT_ONCE: usize = 64;
+
+/// Questions that wait for their turn at most.
+const MAX_WAITING: usize = 1_000;
 
 /// Asks the application over HTTP who may use a channel.
 ///
@@ -44,14 +48,15 @@ const AT_ONCE: usize = 64;
 /// `Tidings-Signature` is the HMAC-SHA256 of `Tidings-Timestamp` (seconds since 1970), a dot and the body, in hexadecimal
 /// digits.
 ///
-/// The same question is asked once while it is being answered, and not again while the answer is kept; of all questions 64
-/// are asked at a time. The last 10,000 answers are kept.
+/// The same question is asked once while it is being answered, and not again while the answer is kept. The last 10,000
+/// answers are kept. Of all questions 64 are asked at a time, and 1,000 wait. Users take turns then, each with one question,
+/// and clients without a subject are one of them together; when 1,000 wait, who has most of them makes room.
 pub struct AuthorizeWebhook {
     endpoint: Endpoint,
     signer: Signer,
     timeout: Duration,
     answers: Mutex<Answers<Flight>>,
-    places: Semaphore,
+    turns: Mutex<Turns<Place>>,
 }
 
 /// A question under way.
@@ -102,7 +107,7 @@ impl AuthorizeWebhook {
             signer: Signer::new(secret)?,
             timeout: Duration::from_secs(2),
             answers: Mutex::new(Answers::new(Duration::from_secs(10))),
-            places: Semaphore::new(AT_ONCE),
+            turns: Mutex::new(Turns::new(AT_ONCE, MAX_WAITING)),
         })
     }
 
@@ -128,20 +133,29 @@ impl AuthorizeWebhook {
         let asked = Asked { channel, user: subject.map(Subject::id), info };
         let text = serde_json::to_vec(&asked)?;
         let question = digest(&SHA256, &text).as_ref().try_into().expect("a SHA-256 sum has 32 bytes");
-        match self.look(question, text.into()) {
+        match self.look(question, text.into(), asked.user)? {
             Found::Known(answer) => Ok(answer),
             Found::Asked(flight) => Ok(flight.await?),
-            Found::Full | Found::Nothing => Err(AskError::Full.into()),
         }
     }
 
     /// What is known, or from now on asked: whether or not whoever wants to know waits for it.
-    fn look(self: &Arc<Self>, question: Question, text: Bytes) -> Found<Flight> {
+    fn look(
+        self: &Arc<Self>,
+        question: Question,
+        text: Bytes,
+        asker: Option<&str>,
+    ) -> Result<Found<Flight>, AskError> {
         let mut answers = self.answers.lock();
-        let found = answers.find(&question, Instant::now());
-        if !matches!(found, Found::Nothing) {
-            return found;
+        if let Some(found) = answers.find(&question, Instant::now()) {
+            return Ok(found);
         }
+        let turn = self.turns.lock().enter(asker);
+        let turn = match turn {
+            Turn::Now => Either::Left(ready(Ok(Place(self.clone())))),
+            Turn::Later(given) => Either::Right(given),
+            Turn::Full => return Err(AskError::Full),
+        };
         let (tell, told) = oneshot::channel();
         let told = told.map(|told| told.unwrap_or_else(|_| Err(Arc::new(AskError::Ended))));
         let flight = told.boxed().shared();
@@ -149,28 +163,43 @@ impl AuthorizeWebhook {
         drop(answers);
         let mut settling = Settling { webhook: self.clone(), question, answer: None };
         spawn(async move {
-            let outcome = settling.webhook.post(text).await;
+            let outcome = settling.webhook.post(turn, text).await;
             settling.answer = outcome.as_ref().ok().cloned();
             drop(settling);
             drop(tell.send(outcome.map_err(Arc::new)));
         });
-        Found::Asked(flight)
+        Ok(Found::Asked(flight))
     }
 
-    async fn post(&self, text: Bytes) -> Result<Authorization, AskError> {
+    async fn post(
+        &self,
+        turn: impl Future<Output = Result<Place, RecvError>>,
+        text: Bytes,
+    ) -> Result<Authorization, AskError> {
         let answer = async {
-            let _place = self.places.acquire().await.expect("the semaphore is never closed");
+            let _place = turn.await.map_err(|_| AskError::Full)?;
             let headers = self.signer.headers(&text, SystemTime::now());
-            self.endpoint.post(headers, text, MAX_ANSWER, self.timeout).await
+            Ok::<_, AskError>(self.endpoint.post(headers, text, MAX_ANSWER, self.timeout).await?)
         };
         let late = FetchError::Timeout(self.timeout);
-        let json = timeout(self.timeout, answer).await.unwrap_or(Err(late))?;
+        let json = timeout(self.timeout, answer).await.unwrap_or_else(|_| Err(late.into()))?;
         let Answer { allow, presence } = serde_json::from_slice(&json).map_err(|_| AskError::Answer)?;
         if let Some(presence) = &presence {
             let member = serde_json::from_str::<Member>(presence.get());
             member.ok().filter(|member| !member.id.is_empty()).ok_or(AskError::Presence)?;
         }
         Ok(Authorization { authorized: allow, presence: presence.map(RawJson::from) })
+    }
+}
+
+/// The right to ask one question; whose turn it is next has it when it is dropped.
+struct Place(Arc<AuthorizeWebhook>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = self.0.turns.lock().leave();
+        // Who does not take it any more drops it, and so it goes on.
+        next.map(|give| give.send(Self(self.0.clone())));
     }
 }
 

@@ -1,6 +1,8 @@
 //! An application that is asked over HTTP who may use a channel.
 
-use crate::harness::{Client, Running, Serving, both_ways, err, ok, publish, request, sub, unsub, until};
+use crate::harness::{
+    Client, Running, Said, Serving, both_ways, err, ok, publish, request, sub, unsub, until,
+};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
 use serde_json::{Value, json};
 use std::{
@@ -15,6 +17,7 @@ use tidings_server::{
     protocol::reason,
 };
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
 
 both_ways!(
     it_decides,
@@ -22,6 +25,7 @@ both_ways!(
     each_user_and_token_is_asked_about,
     without_an_answer_nobody_comes_in,
     no_more_questions_than_it_can_take,
+    a_strangers_flood_does_not_keep_others_waiting,
     it_says_who_is_a_member,
     it_hears_which_channels_have_subscribers,
     it_hears_again_what_it_did_not_take,
@@ -271,6 +275,42 @@ async fn no_more_questions_than_it_can_take(serving: Serving) {
         assert!(answer.starts_with(r#"{"t":"ok""#), "{answer}");
     }
     assert_eq!((application.busy(), application.asked().len()), ((0, 64), 100));
+}
+
+/// Clients without a subject ask more than may wait. A user is asked about all the same, and is among the next.
+async fn a_strangers_flood_does_not_keep_others_waiting(serving: Serving) {
+    const STRANGERS: usize = 10;
+    let application = Application::start();
+    application.state.open.send_replace(false);
+    let server =
+        Running::start(serving, application.gateway(|webhook| webhook.timeout(Duration::from_secs(60))));
+    let mut strangers = Vec::new();
+    for n in 0..STRANGERS {
+        let mut stranger = Client::connect(&server).await;
+        for channel in 0..128 {
+            stranger.send(sub(&format!("private-{n}-{channel}"))).await;
+        }
+        strangers.push(stranger);
+    }
+    let mut refused = 0;
+    while refused < STRANGERS * 128 - 64 - 1_000 {
+        for stranger in &mut strangers {
+            stranger.message(Message::Ping("all".into())).await;
+            while let Said::Text(text) = stranger.said().await {
+                assert!(text.ends_with(&format!(r#""{}"}}"#, reason::AUTHORIZATION_FAILED)), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    until("as many questions as may be", || application.busy().0 == 64).await;
+    let mut user = connect(&server, Grant::new("u1")).await;
+    user.send(sub("private-a")).await;
+    user.silence().await;
+    application.state.open.send_replace(true);
+    user.expect(&ok("private-a")).await;
+    let asked = application.asked();
+    let mine = asked.iter().position(|asked| asked["user"] == "u1").expect("asked about");
+    assert!(mine < 2 * 64, "{mine} of {} questions came before", asked.len());
 }
 
 async fn it_says_who_is_a_member(serving: Serving) {
