@@ -3,6 +3,9 @@
 //! Orders are events on two channels that no client and no caller can name, for their names have a space. Whom to
 //! lock out a gateway that starts later must learn as well. So as long as any gateway runs, one of them says again every
 //! few minutes what is still in force, which is sooner than any backplane forgets it.
+//!
+//! Whom to disconnect is an order of the moment. A gateway that may have missed some reads those of the last minutes again,
+//! and closes who was there before them: who has come back since then may stay.
 
 use crate::{
     BroadcastError, Event, Gateway, History, Notice, Range, RawJson, Revocation, Sink, Subject, Subscription,
@@ -39,6 +42,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long a client waits for a gateway that has just started to know who is locked out. After that it is let in; it
 /// is closed when it turns out that it should not have been.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many orders to disconnect are kept, and carried out again where they may have been missed.
+const ORDERS: usize = 256;
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -105,7 +111,7 @@ impl Named {
 /// How much is kept of the channels of this module, whatever else is set.
 pub(crate) fn kept(channel: &str) -> Option<History> {
     match channel {
-        DISCONNECT => Some(History { events: 256, age: Duration::from_secs(300), bytes: 256 * 1024 }),
+        DISCONNECT => Some(History { events: ORDERS, age: Duration::from_secs(300), bytes: 256 * 1024 }),
         REVOKE => {
             Some(History { events: 1_000, age: Duration::from_secs(24 * 3_600), bytes: 8 * 1024 * 1024 })
         }
@@ -179,6 +185,9 @@ impl Control {
 impl Gateway {
     /// Closes the connections of `target` with 4003, on every gateway of the backplane. Clients of ours stop then; others
     /// may come back, unless [`revoke`](Self::revoke) locks them out. Resolves when the backplane has accepted the order.
+    ///
+    /// A gateway that may have missed orders looks, when its backplane is back, at the latest 256 of 5 minutes (or as long as
+    /// the backplane keeps what is published), and closes the connections that were opened before them, by the clocks.
     ///
     /// # Errors
     /// [`BroadcastError::Config`] for an id that is empty or longer than 256 bytes, otherwise what the broadcaster says.
@@ -257,7 +266,8 @@ pub(crate) async fn listen(control: Arc<Control>, shared: Weak<Shared>) {
         let pause = SAY_EVERY.mul_f64(0.5 + fastrand::f64() / 2.0);
         let missed = timeout(pause, control.missed.notified()).await.is_ok();
         let Some(gateway) = shared.upgrade().filter(|gateway| !gateway.is_closed()) else { return };
-        let done = if missed { read(&gateway).await } else { say(&gateway).await };
+        let done =
+            if missed { repeat(&gateway).await.and(read(&gateway).await) } else { say(&gateway).await };
         match done {
             Err(BroadcastError::Closed) => return,
             Err(error) => {
@@ -275,7 +285,7 @@ pub(crate) async fn listen(control: Arc<Control>, shared: Weak<Shared>) {
 
 async fn subscribe(gateway: &Shared) -> Result<Vec<Subscription>, BroadcastError> {
     let broadcaster = &gateway.broadcaster;
-    let sink = disconnects(gateway.hubs.clone());
+    let sink = disconnects(gateway.control.clone(), gateway.hubs.clone());
     let mut subscriptions = vec![broadcaster.subscribe(DISCONNECT.into(), sink).await?];
     if gateway.knows_subjects() {
         let sink = revocations(gateway.control.clone(), gateway.hubs.clone());
@@ -284,15 +294,25 @@ async fn subscribe(gateway: &Shared) -> Result<Vec<Subscription>, BroadcastError
     Ok(subscriptions)
 }
 
-fn disconnects(hubs: Arc<Hubs>) -> Sink {
-    Arc::new(move |notice: &Notice| {
-        let Notice::Event(delivery) = notice else { return };
-        let named = serde_json::from_str::<Named>(delivery.event.data().as_str());
-        match named.ok().and_then(Named::target) {
-            Some(target) => hubs.tell(|| Post::Disconnect(target.clone())),
-            None => warn!("an order of another program to disconnect cannot be read"),
+fn disconnects(control: Arc<Control>, hubs: Arc<Hubs>) -> Sink {
+    Arc::new(move |notice: &Notice| match notice {
+        Notice::Event(delivery) => {
+            if let Some(target) = ordered(&delivery.event) {
+                hubs.tell(|| Post::Disconnect(target.clone(), u64::MAX));
+            }
         }
+        Notice::Gap { .. } => control.wake(),
     })
+}
+
+/// Whom an event says to disconnect.
+fn ordered(event: &Event) -> Option<Target> {
+    let named = serde_json::from_str::<Named>(event.data().as_str());
+    let target = named.ok().and_then(Named::target);
+    if target.is_none() {
+        warn!("an order of another program to disconnect cannot be read");
+    }
+    target
 }
 
 fn revocations(control: Arc<Control>, hubs: Arc<Hubs>) -> Sink {
@@ -325,6 +345,18 @@ async fn read(gateway: &Shared) -> Result<(), BroadcastError> {
     }
     if news {
         gateway.tell_hubs(|| Post::Review);
+    }
+    Ok(())
+}
+
+/// Carries out the orders of the last minutes again, on connections that are older.
+async fn repeat(gateway: &Shared) -> Result<(), BroadcastError> {
+    let range = Range::Before { offset: None, limit: ORDERS };
+    let latest = gateway.broadcaster.history(DISCONNECT, range).await?;
+    for delivery in latest.iter().flat_map(|page| &page.events) {
+        if let Some(target) = ordered(&delivery.event) {
+            gateway.tell_hubs(|| Post::Disconnect(target.clone(), delivery.id.timestamp_ms()));
+        }
     }
     Ok(())
 }

@@ -31,8 +31,8 @@ pub(crate) enum Post {
     Drain(u64),
     /// Close every connection.
     CloseAll(CloseCode),
-    /// Close the connections that are meant.
-    Disconnect(Target),
+    /// Close the connections that are meant, of those that were opened before this many milliseconds since 1970.
+    Disconnect(Target, u64),
     /// Close the connections whose subject is revoked by now.
     Review,
     /// Say who is connected.
@@ -48,7 +48,7 @@ impl Post {
             Self::Event { frame, .. } | Self::Gap { frame, .. } => frame.len(),
             Self::Drain(_)
             | Self::CloseAll(_)
-            | Self::Disconnect(_)
+            | Self::Disconnect(..)
             | Self::Review
             | Self::Roll(_)
             | Self::Relieved => 0,

@@ -33,9 +33,11 @@ impl State {
         self.schedule_if_live(token);
     }
 
-    /// An operator wants these connections closed.
-    pub(super) fn disconnect(&mut self, target: &Target, now: u64) {
-        let meant = |session: &Session| target.is(session.id(), session.subject());
+    /// An operator wants these connections closed, of those that were opened `before`.
+    pub(super) fn disconnect(&mut self, target: &Target, before: u64, now: u64) {
+        let meant = |session: &Session| {
+            session.id().timestamp_ms() < before && target.is(session.id(), session.subject())
+        };
         self.close_those(CloseCode::Disconnected, meant, now);
     }
 

@@ -111,7 +111,7 @@ impl State {
                 }
                 Post::Drain(within) => self.drain(within, now),
                 Post::CloseAll(code) => self.close_those(code, |_| true, now),
-                Post::Disconnect(target) => self.disconnect(&target, now),
+                Post::Disconnect(target, before) => self.disconnect(&target, before, now),
                 Post::Review => review = true,
                 Post::Roll(call) => self.answer(&call),
                 Post::Relieved => {}

@@ -1,17 +1,22 @@
 //! An operator closes connections, on every gateway.
 
 use crate::harness::{
-    Client, Running, Said, Serving, Stream, both_ways, err, knowing, known, request, sub, until,
+    Client, Probe, Running, Said, Serving, Stream, both_ways, err, knowing, known, request, sub, until,
 };
 use serde_json::json;
 use std::sync::Arc;
-use tidings_server::{BroadcastError, Event, MemoryBroadcaster, Target, protocol::reason};
+use tidings_server::{
+    BroadcastError, Event, MemoryBroadcaster, Notice, Position, Target,
+    protocol::{Why, reason},
+};
+use ulid::Ulid;
 
 both_ways!(
     a_user_is_disconnected_everywhere,
     a_token_and_a_client_too,
     an_event_stream_too,
     who_comes_back_is_let_in,
+    an_order_that_was_missed_is_carried_out_later,
     nobody_else_can_name_the_channels,
     what_cannot_be_an_id_is_refused,
 );
@@ -83,6 +88,28 @@ async fn who_comes_back_is_let_in(serving: Serving) {
     expect_disconnected(&mut client).await;
     let mut client = known(&near, "ann.1").await;
     expect_there(&far, &mut client).await;
+}
+
+/// Upon those who were there before it.
+async fn an_order_that_was_missed_is_carried_out_later(serving: Serving) {
+    let probe = Probe::default();
+    let server = Running::start(serving, knowing(probe.clone()));
+    let mut gone = [known(&server, "ann.1").await, known(&server, "ann.2").await];
+    let mut other = known(&server, "bob.3").await;
+    let opened = gone[1].id.parse::<Ulid>().expect("a ULID").timestamp_ms();
+    until("the next millisecond", || Ulid::generate().timestamp_ms() > opened).await;
+    probe.go_deaf(true);
+    server.gateway.disconnect(Target::User("ann".into())).await.expect("accepted");
+    let mut came_back = known(&server, "ann.4").await;
+    gone[0].silence().await;
+    probe.go_deaf(false);
+    let position = Position { epoch: "e".into(), offset: 1 };
+    probe.tell("tidings disconnect", &Notice::Gap { position, why: Why::Backplane });
+    for client in &mut gone {
+        expect_disconnected(client).await;
+    }
+    expect_there(&server, &mut came_back).await;
+    expect_there(&server, &mut other).await;
 }
 
 async fn nobody_else_can_name_the_channels(serving: Serving) {

@@ -79,6 +79,7 @@ struct Inner {
     refuse_publish: AtomicBool,
     refuse_subscribe: AtomicBool,
     away: AtomicBool,
+    deaf: AtomicBool,
     /// Subscribing to `slow` waits here.
     subscribing: Door,
 }
@@ -113,6 +114,7 @@ impl Probe {
             refuse_publish: AtomicBool::new(false),
             refuse_subscribe: AtomicBool::new(false),
             away: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             subscribing: Door::default(),
         }))
     }
@@ -150,6 +152,11 @@ impl Probe {
     /// Says that it cannot be used, or that it can.
     pub(crate) fn go_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Loses what is published, or does so no longer.
+    pub(crate) fn go_deaf(&self, deaf: bool) {
+        self.0.deaf.store(deaf, Ordering::SeqCst);
     }
 
     /// Where subscribing to the channel `slow` waits.
@@ -195,7 +202,13 @@ impl Broadcaster for Probe {
                 return Err(BroadcastError::Subscribe("refused".into()));
             }
             self.0.sinks.lock().expect("no panic").insert(channel.clone(), sink.clone());
-            let subscription = self.0.memory.subscribe(channel.clone(), sink).await?;
+            let probe = self.clone();
+            let hearing = Arc::new(move |notice: &Notice| {
+                if !probe.0.deaf.load(Ordering::SeqCst) {
+                    sink(notice);
+                }
+            });
+            let subscription = self.0.memory.subscribe(channel.clone(), hearing).await?;
             let position = subscription.position().cloned();
             let mut channels = self.0.channels.lock().expect("no panic");
             let counts = channels.entry(channel.clone()).or_default();
