@@ -20,6 +20,10 @@ pub(crate) struct Handshake<'a> {
     pub(crate) origin: Option<&'a str>,
     /// `X-Forwarded-For`.
     pub(crate) forwarded: Option<&'a [u8]>,
+    /// Whether there is an `Authorization`.
+    pub(crate) authorization: bool,
+    /// Whether there is a `Cookie`.
+    pub(crate) cookie: bool,
     /// How many bytes it has; what follows are frames.
     pub(crate) len: usize,
     key: &'a [u8],
@@ -37,14 +41,17 @@ impl<'a> Handshake<'a> {
         }
         let (mut host, mut origin, mut key, mut forwarded) = (None, None, None, None);
         let (mut connection, mut upgrade, mut version) = (None, None, None);
+        let (mut authorization, mut cookie) = (None, None);
         for header in request.headers {
             let is = |name| header.name.eq_ignore_ascii_case(name);
             let place = match header.name.len() {
                 4 if is("host") => &mut host,
                 6 if is("origin") => &mut origin,
                 6 if is("expect") => return None,
+                6 if is("cookie") => &mut cookie,
                 7 if is("upgrade") => &mut upgrade,
                 10 if is("connection") => &mut connection,
+                13 if is("authorization") => &mut authorization,
                 14 if is("content-length") => return None,
                 15 if is("x-forwarded-for") => &mut forwarded,
                 17 if is("transfer-encoding") => return None,
@@ -68,7 +75,8 @@ impl<'a> Handshake<'a> {
             Some(origin) => Some(text(origin)?),
             None => None,
         };
-        Some(Self { host: text(host?)?, origin, forwarded, len, key })
+        let (authorization, cookie) = (authorization.is_some(), cookie.is_some());
+        Some(Self { host: text(host?)?, origin, forwarded, authorization, cookie, len, key })
     }
 
     /// The head of the answer that grants it.
@@ -115,8 +123,12 @@ mod tests {
         let text = format!("{PLAIN}\r\n");
         let plain = parse(&text).expect("a handshake");
         assert_eq!((plain.origin, plain.forwarded), (None, None));
+        assert_eq!((plain.authorization, plain.cookie), (false, false));
         let text = format!("{PLAIN}X-Forwarded-For: 192.0.2.1\r\n\r\n");
         assert_eq!(parse(&text).expect("a handshake").forwarded, Some(&b"192.0.2.1"[..]));
+        let text = format!("{PLAIN}Authorization: Bearer a\r\ncookie: a=1\r\n\r\n");
+        let known = parse(&text).expect("a handshake");
+        assert_eq!((known.authorization, known.cookie), (true, true));
     }
 
     #[test]

@@ -8,6 +8,30 @@
 //!
 //! Mount [`Gateway::routes`] in any actix-web `App`, or let [`Server`] serve it: the same routes, at a fraction of
 //! the memory and time per connection.
+//!
+//! ```no_run
+//! use serde_json::json;
+//! use tidings_server::{Event, Gateway, MemoryBroadcaster, Server};
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let gateway = Gateway::builder(MemoryBroadcaster::default())
+//!         .allow_client_publish(|context| async move { context.channel.starts_with("chat.") })
+//!         .build()?;
+//!     let server = Server::bind(gateway.clone(), ([127, 0, 0, 1], 8080).into())?;
+//!     actix_web::rt::spawn(async move {
+//!         gateway.publish("orders.42", Event::new("order.paid", json!({"amount": 4900}))).await
+//!     });
+//!     server.run(|_| (), std::future::pending()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! All are on unless `default-features = false`, which leaves the gateway in memory: `postgres`, `redis` and `nats` are
+//! drivers of backplanes, `tokens` JSON Web Tokens and rules, `webhooks` an application that is asked over HTTP, `tls` the
+//! encryption of [`Server`], and `binary` the `tidings` command, which no library needs.
 
 mod api;
 mod auth;

@@ -1,32 +1,31 @@
-//! A TCP stream of which something was read already, and which is not waited for without end.
+//! A connection's stream, of which something may have been read already, and which is not waited for without end.
 
-use crate::patience::Patience;
+use crate::{patience::Patience, worker::Place};
 use bytes::Bytes;
 use std::{
     io::{self, ErrorKind, IoSlice},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Reads `read` first, then the stream.
-#[derive(Debug)]
-pub(crate) struct Peeked {
+pub(crate) struct Peeked<S> {
     pub(crate) read: Bytes,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: S,
     pub(crate) patience: Patience,
+    /// Held as long as the stream is.
+    pub(crate) place: Rc<Place>,
 }
 
-impl Peeked {
-    pub(crate) fn new(read: Bytes, stream: TcpStream) -> Self {
-        Self { read, stream, patience: Patience::default() }
+impl<S> Peeked<S> {
+    pub(crate) fn new(read: Bytes, stream: S, place: Place) -> Self {
+        Self { read, stream, patience: Patience::default(), place: Rc::new(place) }
     }
 }
 
-impl AsyncRead for Peeked {
+impl<S: AsyncRead + Unpin> AsyncRead for Peeked<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,7 +44,7 @@ impl AsyncRead for Peeked {
     }
 }
 
-impl AsyncWrite for Peeked {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Peeked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

@@ -36,7 +36,7 @@ use std::{
     thread::available_parallelism,
     time::Duration,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Connections that the kernel holds until a worker takes them.
 const BACKLOG: i32 = 4_096;
@@ -191,7 +191,7 @@ where
         .client_request_timeout(REQUEST_TIMEOUT)
         // So that it is noticed at once when the reader of an event stream goes.
         .h1_allow_half_closed(false)
-        .on_connect_ext(|stream: &Peeked, data| drop(data.insert(stream.patience.answering())))
+        .on_connect_ext(|stream: &Peeked<TcpStream>, data| drop(data.insert(stream.patience.answering())))
         .upgrade(upgrade)
         .finish(app(entrance.clone(), configure).map_err(|error: actix_web::Error| error.error_response()));
     let service = http.new_service(()).await.map_err(|()| not_set_up())?;
@@ -209,7 +209,7 @@ where
         .client_request_timeout(REQUEST_TIMEOUT)
         .h1_allow_half_closed(false)
         .on_connect_ext(|secured: &Secured, data| {
-            data.insert(secured.place());
+            data.insert(secured.place.clone());
             data.insert(secured.patience.answering());
         })
         .finish(app.map_err(|error: actix_web::Error| error.error_response()));
@@ -255,7 +255,7 @@ struct Upgrade<S> {
     app: Rc<S>,
 }
 
-type Upgradable = (Request, Framed<Peeked, h1::Codec>);
+type Upgradable = (Request, Framed<Peeked<TcpStream>, h1::Codec>);
 
 impl<S, B> Service<Upgradable> for Upgrade<S>
 where
@@ -289,21 +289,26 @@ where
 }
 
 fn hand_over(
-    framed: Framed<Peeked, h1::Codec>,
+    framed: Framed<Peeked<TcpStream>, h1::Codec>,
     response: actix_web::HttpResponse,
     Handoff { hub, identify, seat }: Handoff,
 ) -> io::Result<()> {
     let mut parts = framed.into_parts();
     let head = actix_http::Response::from(response.drop_body());
     parts.codec.encode(h1::Message::Item((head, BodySize::None)), &mut parts.write_buf)?;
-    let Peeked { read, stream, .. } = parts.io;
+    let Peeked { read, stream, place, .. } = parts.io;
+    // It is for those that speak HTTP.
+    drop(place);
     parts.read_buf.extend_from_slice(&read);
     upgrade::open(&hub, stream, &parts.write_buf, &parts.read_buf, identify, seat);
     Ok(())
 }
 
 /// Answers a request that asked for an upgrade and does not get it, and closes.
-async fn refuse(framed: Framed<Peeked, h1::Codec>, response: actix_web::HttpResponse) -> io::Result<()> {
+async fn refuse(
+    framed: Framed<Peeked<TcpStream>, h1::Codec>,
+    response: actix_web::HttpResponse,
+) -> io::Result<()> {
     let (mut response, body) = response.into_parts();
     response.head_mut().set_connection_type(ConnectionType::Close);
     let body: Bytes =
@@ -320,14 +325,15 @@ async fn refuse(framed: Framed<Peeked, h1::Codec>, response: actix_web::HttpResp
 mod tests {
     use super::*;
     use crate::MemoryBroadcaster;
-    use std::{io::Write, net::TcpStream};
+    use std::io::Write;
 
     #[test]
     fn connections_do_not_wait_for_more_to_send_nor_for_ever_to_have_sent() {
         let gateway = Gateway::builder(MemoryBroadcaster::default()).build().expect("valid settings");
         let server = Server::bind(gateway, ([127, 0, 0, 1], 0).into()).expect("a free port");
         server.listener.set_nonblocking(false).expect("a socket");
-        let mut client = TcpStream::connect(server.address().expect("an address")).expect("a listener");
+        let mut client =
+            std::net::TcpStream::connect(server.address().expect("an address")).expect("a listener");
         client.write_all(b"x").expect("an open connection");
         let (connection, _) = server.listener.accept().expect("a connection");
         assert!(connection.nodelay().expect("a TCP socket"));
@@ -371,7 +377,7 @@ mod tests {
         let test = async {
             let mut open = Vec::new();
             for _ in 0..3 {
-                let stream = tokio::net::TcpStream::connect(address).await.expect("a listening gateway");
+                let stream = TcpStream::connect(address).await.expect("a listening gateway");
                 let name = ServerName::try_from("localhost").expect("a name");
                 let mut stream = connector.connect(name, stream).await.expect("a handshake");
                 let request = "GET /_broadcast HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\

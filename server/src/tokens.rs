@@ -10,7 +10,7 @@ mod mint;
 pub use claims::Claims;
 pub use mint::Grant;
 
-use crate::{BroadcastError, Builder, Subject};
+use crate::{BroadcastError, Builder, Subject, gateway::IsOfNobody};
 use claims::Demands;
 use jwks::{Jwks, Pace};
 use jws::Jws;
@@ -203,6 +203,10 @@ impl Builder {
     pub fn tokens(self, tokens: Tokens) -> Self {
         let tokens = Arc::new(tokens);
         let of_frames = tokens.clone();
+        let is_of_nobody: IsOfNobody = match tokens.cookie {
+            Some(_) => |handshake| !handshake.authorization && !handshake.cookie,
+            None => |handshake| !handshake.authorization,
+        };
         let of_requests = move |request| {
             let tokens = tokens.clone();
             async move {
@@ -212,7 +216,7 @@ impl Builder {
                 }
             }
         };
-        self.resolve_subject(of_requests).resolve_token(move |token| {
+        self.resolve_subject_unless(is_of_nobody, of_requests).resolve_token(move |token| {
             let tokens = of_frames.clone();
             async move { tokens.resolve(&token).await.map(Some) }
         })

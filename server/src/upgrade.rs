@@ -66,7 +66,7 @@ pub(crate) fn routes(gateway: Gateway) -> impl FnOnce(&mut ServiceConfig) {
 pub(crate) struct Entrance {
     shared: Arc<Shared>,
     hub: Rc<OnceCell<Rc<Hub>>>,
-    /// Whether nobody asks for the request, so that an ordinary handshake need not become one.
+    /// Whether no other route can be meant by the gateway's path, so that an ordinary handshake need not become a request.
     direct: bool,
 }
 
@@ -74,7 +74,7 @@ impl Entrance {
     pub(crate) fn new(gateway: &Gateway) -> Self {
         let shared = gateway.shared.clone();
         // The application's router may take an escaped path for another one.
-        let direct = shared.resolve_subject.is_none() && !shared.config.path.contains('%');
+        let direct = !shared.config.path.contains('%');
         Self { shared, hub: Rc::default(), direct }
     }
 
@@ -91,11 +91,18 @@ impl Entrance {
         config.route(&path, web::get().to(connect));
     }
 
+    /// The handshake at the front of `read`, when nobody needs it as a request.
+    fn handshake<'a>(&self, read: &'a [u8]) -> Option<Handshake<'a>> {
+        if !self.direct {
+            return None;
+        }
+        Handshake::parse(read, &self.shared.config.path).filter(self.shared.is_of_nobody)
+    }
+
     /// Makes a stream whose first bytes are an ordinary handshake a connection of the hub. The stream comes back when
     /// the route has to look at the request, or to refuse it.
     pub(crate) fn enter(&self, stream: TcpStream, peer: SocketAddr, read: &[u8]) -> Option<TcpStream> {
         let config = &self.shared.config;
-        let handshake = if self.direct { Handshake::parse(read, &config.path) } else { None };
         let allowed = |handshake: &Handshake<'_>| {
             handshake.origin.is_none_or(|origin| {
                 origin::is_page_allowed(origin, Some(handshake.host), &config.allowed_origins)
@@ -108,7 +115,7 @@ impl Entrance {
             let seat = self.shared.seat(Some(peer), handshake.forwarded.into_iter()).ok()?;
             self.shared.in_pace().then_some(seat)
         };
-        match handshake.and_then(|handshake| admit(&handshake).map(|seat| (handshake, seat))) {
+        match self.handshake(read).and_then(|handshake| admit(&handshake).map(|seat| (handshake, seat))) {
             Some((handshake, seat)) => {
                 open(self.hub(), stream, &handshake.answer(), &read[handshake.len..], None, seat);
                 None
@@ -309,12 +316,27 @@ mod tests {
 
     #[test]
     fn an_ordinary_handshake_becomes_a_request_only_where_it_is_looked_at() {
-        let direct = |change: fn(Builder) -> Builder| {
+        let direct = |change: &dyn Fn(Builder) -> Builder, header: &str| {
             let builder = change(Gateway::builder(MemoryBroadcaster::default()));
-            Entrance::new(&builder.build().expect("valid settings")).direct
+            let text = format!(
+                "GET /_broadcast HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{header}\r\n"
+            );
+            Entrance::new(&builder.build().expect("valid settings")).handshake(text.as_bytes()).is_some()
         };
-        assert!(direct(|builder| builder));
-        assert!(direct(|builder| builder.resolve_token(|_| async { None::<Subject> })));
-        assert!(!direct(|builder| builder.resolve_subject(|_| async { None::<Subject> })));
+        let (bearer, cookie) = ("Authorization: Bearer a\r\n", "Cookie: session=a\r\n");
+        for header in ["", bearer, cookie] {
+            assert!(direct(&|builder| builder, header));
+            assert!(direct(&|builder| builder.resolve_token(|_| async { None::<Subject> }), header));
+            assert!(!direct(&|builder| builder.resolve_subject(|_| async { None::<Subject> }), header));
+            #[cfg(feature = "tokens")]
+            {
+                let tokens =
+                    || crate::Tokens::secret(b"0123456789abcdef0123456789abcdef").expect("long enough");
+                assert_eq!(direct(&|builder| builder.tokens(tokens()), header), header != bearer);
+                let by_cookie = |builder: Builder| builder.tokens(tokens().cookie("session"));
+                assert_eq!(direct(&by_cookie, header), header.is_empty());
+            }
+        }
     }
 }

@@ -149,7 +149,15 @@ pub(crate) trait Reception {
 }
 
 /// What an HTTP service takes.
-pub(crate) type Plain = (Peeked, Protocol, Option<SocketAddr>);
+pub(crate) type Readable<S> = (Peeked<S>, Protocol, Option<SocketAddr>);
+
+/// Speaks HTTP until the connection ends or is handed on.
+pub(crate) async fn serve<S>(http: &impl Service<Readable<S>>, stream: Peeked<S>, peer: SocketAddr) {
+    // It logs its errors itself.
+    if poll_fn(|cx| http.poll_ready(cx)).await.is_ok() {
+        let _ = http.call((stream, Protocol::Http1, Some(peer))).await;
+    }
+}
 
 /// Where a worker gets its connections from.
 enum Arrivals {
@@ -254,7 +262,7 @@ impl<S> PlainReception<S> {
 
 impl<S> Reception for PlainReception<S>
 where
-    S: Service<Plain> + 'static,
+    S: Service<Readable<TcpStream>> + 'static,
 {
     fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
         // Not by way of the runtime, which has yet to hear of a socket that came from another worker.
@@ -273,16 +281,11 @@ where
         // A panic is one of the application's, and concerns this connection alone.
         let entered = catch_unwind(AssertUnwindSafe(|| self.entrance.enter(stream, peer, read)));
         let Ok(Some(stream)) = entered else { return };
-        let request = (Peeked::new(Bytes::copy_from_slice(read), stream), Protocol::Http1, Some(peer));
+        let stream = Peeked::new(Bytes::copy_from_slice(read), stream, place);
         let http = self.http.clone();
-        actix_rt::spawn(async move {
-            // It logs its errors itself.
-            if poll_fn(|cx| http.poll_ready(cx)).await.is_ok() {
-                let _ = http.call(request).await;
-            }
-            drop(place);
-        });
+        actix_rt::spawn(async move { serve(&*http, stream, peer).await });
     }
+
     /// None has left it that the worker would still have to do with.
     async fn emptied(self) {}
 }

@@ -15,7 +15,8 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 import { build } from 'esbuild'
-import { chromium } from 'playwright-core'
+
+import { launch } from '../e2e/chromium.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = join(here, '../..')
@@ -24,18 +25,6 @@ const DEFAULTS = { rounds: 9, frames: 100_000 }
 const ROUNDS = Number(process.env.ROUNDS ?? DEFAULTS.rounds)
 const FRAMES = Number(process.env.FRAMES ?? DEFAULTS.frames)
 const SIZES = [170, 1000]
-
-// As in tests/e2e/browser.mjs, and a collector that can be called between the runs.
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--js-flags=--expose-gc',
-]
 
 const LIBRARIES = [
   { name: 'tidings', package: 'tidings', imports: '{ BroadcastClient }' },
@@ -80,10 +69,8 @@ async function bundle(tidings, source, format = 'esm') {
 /** Nanoseconds per frame of every run: `times[size][name][round]`. */
 async function measure(tidings) {
   const script = Buffer.from(await bundle(tidings, undefined, 'iife')).toString()
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    args: FLAGS,
-  })
+  // The collector is called between the runs.
+  const browser = await launch('--js-flags=--expose-gc')
   try {
     const page = await browser.newPage()
     page.on('pageerror', (error) => console.error(String(error)))

@@ -1,24 +1,13 @@
-// A real Chromium, and pages in it that have the package at hand.
+// Pages in a real Chromium that have the package at hand.
 
 import { after } from 'node:test'
-import { chromium } from 'playwright-core'
-import { chromiumPath } from './environment.mjs'
-
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
+import { launch } from './chromium.mjs'
 
 let launched
 
 /** One browser per test process. */
 export function browser() {
-  launched ??= chromium.launch({ executablePath: chromiumPath, args: FLAGS })
+  launched ??= launch()
   return launched
 }
 

@@ -2,7 +2,7 @@
 
 function required(name) {
   const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set: run these tests by "cargo xtask test e2e"`)
+  if (!value) throw new Error(`${name} is not set: run these tests by "cargo xtask test"`)
   return value
 }
 

@@ -6,19 +6,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
+import { tarball } from '../e2e/environment.mjs'
+
 const run = promisify(execFile)
-
-export const tarball = required('TIDINGS_TARBALL')
-
-export function required(name) {
-  const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set: run these tests by "cargo xtask test package"`)
-  return value
-}
-
-/** The environment of a gateway, to which a variable that begins with TIDINGS_ is a setting. */
-export const environment = () =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TIDINGS_')))
 
 /** Makes a project of these files with `tidings` and the named packages in it; it goes when the test ends. */
 export async function freshProject(t, { files, packages = [], manifest = {} }) {
@@ -28,7 +18,7 @@ export async function freshProject(t, { files, packages = [], manifest = {} }) {
     'package.json': JSON.stringify({ name: 'fresh', private: true, type: 'module', ...manifest }),
     ...files,
   })
-  await npm(root, 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...packages)
+  await npm(root, 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball(), ...packages)
   return root
 }
 

@@ -11,7 +11,8 @@ import { promisify } from 'node:util'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 
-import { freshProject, tarball } from './project.mjs'
+import { tarball } from '../e2e/environment.mjs'
+import { freshProject } from './project.mjs'
 
 const run = promisify(execFile)
 const attw = join(
@@ -20,18 +21,18 @@ const attw = join(
 )
 
 test('publint finds nothing', async () => {
-  const bytes = await readFile(tarball)
+  const bytes = await readFile(tarball())
   const archive = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
   const { messages, pkg } = await publint({ pack: { tarball: archive }, strict: true })
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), [])
 })
 
 test('arethetypeswrong finds nothing', async () => {
-  await run(process.execPath, [attw, tarball], { cwd: dirname(tarball) })
+  await run(process.execPath, [attw, tarball()], { cwd: dirname(tarball()) })
 })
 
 test('the package holds four files of code and types, and no dependency', async (t) => {
-  const { stdout } = await run('tar', ['tzf', tarball])
+  const { stdout } = await run('tar', ['tzf', tarball()])
   const files = stdout.trim().split('\n').filter((name) => name.includes('/dist/')).sort()
   assert.deepEqual(files, [
     'package/dist/index.cjs',

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 
-import { tarball } from './project.mjs'
+import { tarball } from '../e2e/environment.mjs'
 
 const run = promisify(execFile)
 
@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const LIMIT = 20_300
 
 test(`dist/index.js is at most ${LIMIT.toLocaleString('en')} bytes when gzipped`, async () => {
-  const words = ['-xzOf', tarball, 'package/dist/index.js']
+  const words = ['-xzOf', tarball(), 'package/dist/index.js']
   const { stdout } = await run('tar', words, { encoding: 'buffer', maxBuffer: 64 * 1024 * 1024 })
   assert.ok(stdout.length > 0, 'the tarball has no dist/index.js')
   const size = gzipSync(stdout, { level: 9 }).length

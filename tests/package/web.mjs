@@ -1,12 +1,11 @@
-// Static files over HTTP, and a real Chromium that looks at them.
+// Static files over HTTP, and a browser that looks at them.
 
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 
-import { chromium } from 'playwright-core'
-
+import { launch } from '../e2e/chromium.mjs'
 import { startGateway } from './gateway.mjs'
 
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css' }
@@ -51,18 +50,7 @@ export function serveFolder(t, root, headers = {}) {
 }
 
 export async function openBrowser(t) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  const browser = await launch()
   t.after(() => browser.close())
   return browser
 }

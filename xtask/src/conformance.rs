@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::{
     setup,
+    stamp::Inputs,
     step::{quiet, show, step},
     workspace::Workspace,
 };
@@ -69,7 +70,9 @@ impl Drop for Echo {
 }
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let judge = setup::python(&workspace.target.join("conformance/python"), &[JUDGE])?.join("kosoku");
+    let folder = workspace.target.join("conformance/python");
+    let judge =
+        setup::python(&folder, JUDGE, &[JUDGE.as_ref()], &Inputs::default().text(JUDGE))?.join("kosoku");
     step("building the gateway that echoes", || {
         let build =
             ["build", "--package", "tidings-server", "--example", "echo", "--features", "conformance"];

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -109,22 +109,19 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     );
 }
 
-/// A virtual environment for Python in `folder` with exactly these packages of PyPI; the folder of its programs.
-pub(crate) fn python(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+/// A virtual environment for Python in `folder`, with what pip makes of `packages`; the folder of its programs.
+pub(crate) fn python(folder: &Path, name: &str, packages: &[&OsStr], inputs: &Inputs) -> Result<PathBuf> {
     let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
-    let stamp = Stamp::new(folder.join(".stamp"), &Inputs::default().text(&packages.join(" ")));
+    let stamp = Stamp::new(folder.join(".stamp"), inputs);
     if stamp.is_current() {
         return Ok(programs);
     }
-    step(&format!("installing {} (pip)", packages.join(", ")), || {
-        if folder.is_dir() {
-            std::fs::remove_dir_all(folder)?;
-        }
+    step(&format!("installing {name} (pip)"), || {
         let python = if cfg!(windows) { "python" } else { "python3" };
         if read(Command::new(python).args(["-c", "import ensurepip, venv"])).is_none() && may_install() {
             install(&["python3-venv"])?;
         }
-        quiet(Command::new(python).args(["-m", "venv"]).arg(folder)).context(
+        quiet(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder)).context(
             "Python 3 with venv is missing: install it (on Debian: sudo apt-get install python3-venv)",
         )?;
         quiet(
@@ -180,25 +177,11 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
         let (major, minor) = PYTHON;
         bail!("Python {major}.{minor} or later is missing, which the tests of the HTTP API need: install it");
     }
-    let folder = workspace.target.join("schemathesis");
     let requirements = workspace.tests().join("http/requirements.txt");
-    let program = folder.join("bin/schemathesis");
-    let stamp = Stamp::new(folder.join(".stamp"), &Inputs::default().text(&version).path(&requirements)?);
-    if program.is_file() && stamp.is_current() {
-        return Ok(program);
-    }
-    if may_install() && read(Command::new("python3").args(["-c", "import ensurepip"])).is_none() {
-        install(&["python3-venv"])?;
-    }
-    step("installing Schemathesis (pip)", || {
-        quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
-            .context("python3 has no venv: install it (on Debian: sudo apt-get install python3-venv)")?;
-        let mut pip = Command::new(folder.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
-        quiet(pip.arg(&requirements))?;
-        stamp.write()
-    })?;
-    Ok(program)
+    let packages = ["--no-deps".as_ref(), "--requirement".as_ref(), requirements.as_os_str()];
+    let inputs = Inputs::default().text(&version).path(&requirements)?;
+    let programs = python(&workspace.target.join("schemathesis"), "Schemathesis", &packages, &inputs)?;
+    Ok(programs.join("schemathesis"))
 }
 
 /// PostgreSQL's own programs are not on the path of Debian.

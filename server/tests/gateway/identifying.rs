@@ -59,13 +59,8 @@ async fn a_token_makes_somebody_of_nobody(serving: Serving) {
 async fn a_token_and_what_needs_it_in_one_breath(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = own_channels(open_gateway()).resolve_token(move |token| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            Some(Subject::new(token))
-        }
-    });
+    let builder =
+        own_channels(open_gateway()).resolve_token(move |token| waiting.behind(Some(Subject::new(token))));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
     client.send(auth("ann")).await;
@@ -127,13 +122,8 @@ async fn the_expiry_is_told(serving: Serving) {
 async fn one_token_at_a_time(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = own_channels(open_gateway()).resolve_token(move |token| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            Some(Subject::new(token))
-        }
-    });
+    let builder =
+        own_channels(open_gateway()).resolve_token(move |token| waiting.behind(Some(Subject::new(token))));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
     for token in ["ann", "bob", "eve", "joe"] {
@@ -219,13 +209,7 @@ async fn what_stays_goes_on_without_a_hole(serving: Serving) {
 async fn a_client_that_goes_while_its_token_is_asked_about(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = open_gateway().resolve_token(move |token| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            Some(Subject::new(token))
-        }
-    });
+    let builder = open_gateway().resolve_token(move |token| waiting.behind(Some(Subject::new(token))));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
     client.send(auth("ann")).await;
@@ -244,13 +228,7 @@ async fn a_client_that_goes_while_its_token_is_asked_about(serving: Serving) {
 async fn the_request_comes_before_the_token(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = named(open_gateway()).resolve_subject(move |_| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            Some(Subject::new("ann"))
-        }
-    });
+    let builder = named(open_gateway()).resolve_subject(move |_| waiting.behind(Some(Subject::new("ann"))));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
     client.send(auth("bob")).await;

@@ -113,13 +113,7 @@ async fn while_authorizing(serving: Serving) {
     for goodbye in Goodbye::BOTH {
         let (probe, door) = (Probe::default(), Door::default());
         let waiting = door.clone();
-        let builder = Gateway::builder(probe.clone()).authorize("slow", move |_, _| {
-            let door = waiting.clone();
-            async move {
-                door.pass().await;
-                true
-            }
-        });
+        let builder = Gateway::builder(probe.clone()).authorize("slow", move |_, _| waiting.behind(true));
         let server = Running::start(serving, builder);
         let mut client = Client::connect(&server).await;
         client.send(sub("slow")).await;
@@ -186,13 +180,7 @@ async fn one_goes_and_one_stays_while_subscribing_upstream(serving: Serving) {
 async fn while_publishing(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = open_gateway().authorize("slow", move |_, _| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            true
-        }
-    });
+    let builder = open_gateway().authorize("slow", move |_, _| waiting.behind(true));
     let server = Running::start(serving, builder);
     for goodbye in Goodbye::BOTH {
         let mut client = Client::connect(&server).await;

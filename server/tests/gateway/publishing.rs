@@ -120,13 +120,7 @@ async fn the_publisher_gets_its_own_event(serving: Serving) {
 async fn a_clients_publishes_keep_their_order(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = open_gateway().authorize("slow", move |_, _| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            true
-        }
-    });
+    let builder = open_gateway().authorize("slow", move |_, _| waiting.behind(true));
     let server = Running::start(serving, builder);
     let mut subscriber = Client::connect(&server).await;
     subscriber.send(crate::harness::sub("slow")).await;

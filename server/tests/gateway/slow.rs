@@ -97,13 +97,7 @@ async fn too_many_waiting_publishes(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
     let builder = open_gateway()
-        .authorize("slow", move |_, _| {
-            let door = waiting.clone();
-            async move {
-                door.pass().await;
-                true
-            }
-        })
+        .authorize("slow", move |_, _| waiting.behind(true))
         .config(config(|c| c.limits.waiting_publishes = 5));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;
@@ -123,13 +117,7 @@ async fn too_many_waiting_bytes(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
     let builder = open_gateway()
-        .authorize("slow", move |_, _| {
-            let door = waiting.clone();
-            async move {
-                door.pass().await;
-                true
-            }
-        })
+        .authorize("slow", move |_, _| waiting.behind(true))
         .config(config(|c| c.limits.waiting_bytes = 10_000));
     let server = Running::start(serving, builder);
     let mut client = Client::connect(&server).await;

@@ -449,13 +449,7 @@ async fn as_many_in_a_second_as_there_may_be(serving: Serving) {
 async fn nobody_is_let_in_while_draining(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = open_gateway().authorize("slow", move |_, _| {
-        let door = waiting.clone();
-        async move {
-            door.pass().await;
-            true
-        }
-    });
+    let builder = open_gateway().authorize("slow", move |_, _| waiting.behind(true));
     let server = Running::start(serving, builder);
     let asking = get(&server, "?channel=slow", &[]);
     let draining = async {
@@ -560,16 +554,9 @@ async fn who_vanishes_leaves_nothing(serving: Serving) {
 async fn who_vanishes_while_the_application_is_asked(serving: Serving) {
     let door = Door::default();
     let waiting = door.clone();
-    let builder = open_gateway().config(config(|c| c.sse_heartbeat = Duration::from_millis(20))).authorize(
-        "slow",
-        move |_, _| {
-            let door = waiting.clone();
-            async move {
-                door.pass().await;
-                true
-            }
-        },
-    );
+    let builder = open_gateway()
+        .config(config(|c| c.sse_heartbeat = Duration::from_millis(20)))
+        .authorize("slow", move |_, _| waiting.behind(true));
     let server = Running::start(serving, builder);
     tokio::select! {
         answer = get(&server, "?channel=slow", &[]) => panic!("answered {} by itself", answer.status),

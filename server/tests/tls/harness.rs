@@ -8,15 +8,12 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::{
-    fs,
-    future::Future,
-    io,
+    fs, io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZero,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::Duration,
 };
 use tidings_server::{Config, Gateway, Histories, MemoryBroadcaster, Server, Tls};
 use tokio::{
@@ -26,25 +23,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, client_async};
-
-/// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Runs a test.
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("in time") });
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE / 2, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
 
 /// A certificate and its key, in a folder of their own that goes with them.
 pub(crate) struct Certificate {

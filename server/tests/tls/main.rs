@@ -2,9 +2,11 @@
 #![cfg(feature = "tls")]
 
 mod harness;
+#[path = "../gateway/harness/wait.rs"]
+mod wait;
 
 use futures_util::{SinkExt, StreamExt};
-use harness::{Certificate, Running, run, until};
+use harness::{Certificate, Running};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use std::{
@@ -21,6 +23,7 @@ use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message},
 };
+use wait::{run, until};
 
 type Client = WebSocketStream<TlsStream<TcpStream>>;
 

@@ -4,12 +4,15 @@ pub(crate) mod nats;
 pub(crate) mod postgres;
 pub(crate) mod redis;
 
+use crate::node::PATIENCE;
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    process::Child,
+    path::{Path, PathBuf},
+    process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub(crate) fn free_port() -> u16 {
@@ -23,6 +26,23 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(name);
     fs::create_dir_all(&folder).expect("a folder");
     folder
+}
+
+/// Makes `to` what `from` is.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.expect("cp").success());
+}
+
+/// Waits for a server that was started.
+fn until(answers: impl Fn() -> bool, log: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !answers() {
+        let log = || fs::read_to_string(log).unwrap_or_default();
+        assert!(Instant::now() < deadline, "the server does not answer: {}", log());
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Stops a process (SIGSTOP), or lets it go on (SIGCONT).

@@ -1,6 +1,7 @@
 //! A client: its core, and what carries out the core's effects.
 
 use crate::{
+    frames::read,
     network::{Item, Link, Random},
     plan::Fault,
     world::{CHANNELS, World},
@@ -9,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use tidings_client_core::{
     ChannelId, ChannelState, Closed, Core, Effect, Options, Outgoing, SocketId, Weight,
 };
-use tidings_protocol::{ClientFrame, Position, Recovery, ServerFrame};
+use tidings_protocol::{ClientFrame, Position, ServerFrame};
 
 /// A publish. Its number is its event's name, and its idempotency key.
 #[derive(Clone, Debug)]
@@ -188,7 +189,8 @@ impl World {
         match item {
             Item::Text(text) => {
                 self.say(|_| format!("client {at} on {id} gets {text}"));
-                let frame = read(&text, self.plan.old_clients[at]);
+                let frame = read(&text);
+                let frame = if self.plan.old_clients[at] { frame.map(older) } else { frame };
                 let old = self.links[&id].old;
                 match &frame {
                     Some(ServerFrame::Ok { position, .. }) if !old => told.clone_from(position),
@@ -217,43 +219,10 @@ impl World {
     }
 }
 
-/// What the client's owner makes of a text frame; `old`: as if the gateway spoke version 1.
-fn read(text: &str, old: bool) -> Option<ServerFrame<String, String>> {
-    Some(match ServerFrame::parse(text)? {
-        ServerFrame::Welcome { id, version, keepalive_ms } => ServerFrame::Welcome {
-            id: id.into(),
-            version: version.filter(|_| !old),
-            keepalive_ms: keepalive_ms.filter(|_| !old),
-        },
-        ServerFrame::Ok { channel, position, recovery } => ServerFrame::Ok {
-            channel: channel.into(),
-            position: position.map(owned),
-            recovery: recovery.map(|recovery| match recovery {
-                Recovery::Recovered { count } => Recovery::Recovered { count },
-                Recovery::Lost { why } => Recovery::Lost { why: why.into() },
-            }),
-        },
-        ServerFrame::Err { channel, reason, request } => {
-            ServerFrame::Err { channel: channel.into(), reason: reason.into(), request }
-        }
-        ServerFrame::Msg { channel, event, data, id, offset, previous } => ServerFrame::Msg {
-            channel: channel.into(),
-            event: event.into(),
-            data: data.into(),
-            id: id.into(),
-            offset,
-            previous,
-        },
-        ServerFrame::Ping => ServerFrame::Ping,
-        ServerFrame::Gap { channel, position, why } => {
-            ServerFrame::Gap { channel: channel.into(), position: owned(position), why: why.into() }
-        }
-        ServerFrame::Ack { request, id, offset } => ServerFrame::Ack { request, id: id.into(), offset },
-        ServerFrame::Bye { code, after_ms } => ServerFrame::Bye { code, after_ms },
-        _ => return None,
-    })
-}
-
-fn owned<'a>(position: Position<std::borrow::Cow<'a, str>>) -> Position<String> {
-    Position { epoch: position.epoch.into(), offset: position.offset }
+/// As if the gateway spoke version 1.
+fn older(frame: ServerFrame<String, String>) -> ServerFrame<String, String> {
+    match frame {
+        ServerFrame::Welcome { id, .. } => ServerFrame::Welcome { id, version: None, keepalive_ms: None },
+        frame => frame,
+    }
 }

@@ -12,6 +12,8 @@
 mod backplane;
 mod checker;
 mod client;
+#[path = "../frames.rs"]
+mod frames;
 mod gateway;
 mod network;
 mod node;

@@ -1,6 +1,9 @@
 //! A client: the package's core over a real socket, with a clock that may be fast.
 
-use crate::record::{Entry, Log, Spot};
+use crate::{
+    frames::read,
+    record::{Entry, Log, Spot},
+};
 use futures_util::{SinkExt, StreamExt};
 use std::{
     cell::{Cell, RefCell},
@@ -12,7 +15,7 @@ use std::{
 use tidings_client_core::{
     ChannelId, ChannelState, Closed, Core, Effect, Options, Outgoing, PageChange, SocketId, Weight,
 };
-use tidings_protocol::{ClientFrame, Position, Recovery, ServerFrame};
+use tidings_protocol::{ClientFrame, ServerFrame};
 use tokio::{
     select,
     sync::{Notify, mpsc},
@@ -235,41 +238,4 @@ fn encode(frame: &Outgoing<String, String, Note>) -> String {
         Outgoing::History { .. } => panic!("nobody asks for history"),
         Outgoing::Authenticate { .. } => panic!("nobody has a token"),
     }
-}
-
-/// What the client's owner makes of a text frame.
-fn read(text: &str) -> Option<ServerFrame<String, String>> {
-    Some(match ServerFrame::parse(text)? {
-        ServerFrame::Welcome { id, version, keepalive_ms } => {
-            ServerFrame::Welcome { id: id.into(), version, keepalive_ms }
-        }
-        ServerFrame::Ok { channel, position, recovery } => ServerFrame::Ok {
-            channel: channel.into(),
-            position: position.map(|at| Position { epoch: at.epoch.into(), offset: at.offset }),
-            recovery: recovery.map(|recovery| match recovery {
-                Recovery::Recovered { count } => Recovery::Recovered { count },
-                Recovery::Lost { why } => Recovery::Lost { why: why.into() },
-            }),
-        },
-        ServerFrame::Err { channel, reason, request } => {
-            ServerFrame::Err { channel: channel.into(), reason: reason.into(), request }
-        }
-        ServerFrame::Msg { channel, event, data, id, offset, previous } => ServerFrame::Msg {
-            channel: channel.into(),
-            event: event.into(),
-            data: data.into(),
-            id: id.into(),
-            offset,
-            previous,
-        },
-        ServerFrame::Ping => ServerFrame::Ping,
-        ServerFrame::Gap { channel, position, why } => ServerFrame::Gap {
-            channel: channel.into(),
-            position: Position { epoch: position.epoch.into(), offset: position.offset },
-            why: why.into(),
-        },
-        ServerFrame::Ack { request, id, offset } => ServerFrame::Ack { request, id: id.into(), offset },
-        ServerFrame::Bye { code, after_ms } => ServerFrame::Bye { code, after_ms },
-        _ => return None,
-    })
 }

@@ -2,6 +2,8 @@
 //! resets and swallows; and a gateway that hands over to another one.
 
 mod client;
+#[path = "../frames.rs"]
+mod frames;
 mod proxy;
 mod record;
 #[path = "../served.rs"]

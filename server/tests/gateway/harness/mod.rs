@@ -6,6 +6,7 @@ mod http;
 mod probe;
 mod raw;
 mod stream;
+mod wait;
 
 pub(crate) use client::{Client, Said, auth, err, ok, publish, sub, unsub};
 pub(crate) use crowd::{knowing, known};
@@ -13,21 +14,17 @@ pub(crate) use http::{Answer, answer, request};
 pub(crate) use probe::{Door, Probe};
 pub(crate) use raw::{Raw, handshake, masked, text};
 pub(crate) use stream::{Heard, Stream};
+pub(crate) use wait::{run, until};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web::ServiceConfig};
 use std::{
-    future::Future,
     net::{Ipv4Addr, SocketAddr},
     num::NonZero,
     sync::mpsc,
     thread::JoinHandle,
-    time::Duration,
 };
 use tidings_server::{ApiKeys, Builder, Config, Gateway, Histories, MemoryBroadcaster, Server};
 use tokio::sync::oneshot;
-
-/// No test waits this long, unless what it waits for never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Enough for channels and clients to spread over.
 const WORKERS: usize = 2;
@@ -58,22 +55,6 @@ macro_rules! both_ways {
     )* };
 }
 pub(crate) use both_ways;
-
-/// Runs a test.
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.expect("in time") });
-}
-
-/// Waits until `condition` holds. For what the gateway shows but does not announce.
-pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE / 2, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
 
 /// The default settings, changed by `change`.
 pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {

@@ -47,6 +47,15 @@ impl Door {
         self.0.passes.acquire().await.expect("a door stays").forget();
     }
 
+    /// `value`, for who is let through.
+    pub(crate) fn behind<T>(&self, value: T) -> impl Future<Output = T> + use<T> {
+        let door = self.clone();
+        async move {
+            door.pass().await;
+            value
+        }
+    }
+
     /// Waits until one more stands before it.
     pub(crate) async fn knocked(&self) {
         self.0.knocks.acquire().await.expect("a door stays").forget();

@@ -5,7 +5,10 @@ use crate::{
     node::{histories, publish, subscribe, until, until_down, until_up},
     proxy::Proxy,
     rig::Rig,
-    servers::nats::{Server, copy, free_ports},
+    servers::{
+        copy,
+        nats::{Server, free_ports},
+    },
 };
 use futures_util::future::join_all;
 use serde_json::json;

@@ -5,12 +5,11 @@ use crate::{
     node::{gaps, histories, publish, subscribe, until, until_down, until_up},
     proxy::Proxy,
     rig::Rig,
-    servers::redis::Redis,
+    servers::{copy, redis::Redis},
 };
 use futures_util::future::join_all;
 use serde_json::json;
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -226,24 +225,16 @@ async fn older_state(others: u64) {
     for n in 1..=7 {
         publish(&node, "a", n).await;
     }
-    let folder = redis.folder().to_owned();
-    let copy = |from: &str, to: &str| {
-        let (from, to) = (folder.join(from), folder.join(to));
-        let _ = fs::remove_dir_all(&to);
-        fs::create_dir(&to).expect("a folder");
-        for file in fs::read_dir(from).expect("a folder") {
-            let file = file.expect("a file");
-            fs::copy(file.path(), to.join(file.file_name())).expect("copied");
-        }
-    };
-    copy("appendonlydir", "older");
+    let folder = redis.folder();
+    let (there, older) = (folder.join("appendonlydir"), folder.join("older"));
+    copy(&there, &older);
     for n in 8..=10 {
         publish(&node, "a", n).await;
     }
     seen.events(10).await;
     door.refuse(true);
     redis.kill();
-    copy("older", "appendonlydir");
+    copy(&older, &there);
     redis.start_again();
     let other = connect(redis.address()).await;
     for n in 0..others {

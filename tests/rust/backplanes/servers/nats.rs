@@ -1,14 +1,13 @@
 //! `nats-server`: one, or a cluster, each with a folder of its own.
 
-use super::{folder, free_port, freeze};
-use crate::node::PATIENCE;
+use super::{folder, free_port, freeze, until};
 use std::{
     fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// A server. It ends, with its folder, when it is dropped.
@@ -84,12 +83,7 @@ impl Server {
             .spawn()
             .expect("nats-server is installed (Debian: apt-get install nats-server)");
         self.process = Some(process);
-        let until = Instant::now() + PATIENCE;
-        while !self.answers() {
-            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "nats-server does not answer: {}", log());
-            std::thread::yield_now();
-        }
+        until(|| self.answers(), &self.folder.join("log"));
     }
 
     fn answers(&self) -> bool {
@@ -120,11 +114,4 @@ impl Drop for Server {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// Makes `to` what `from` is.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(status.expect("cp").success());
 }

@@ -1,16 +1,14 @@
 //! A Redis of our own.
 
-use super::{folder, free_port, freeze};
+use super::{folder, free_port, freeze, until};
 use crate::node::PATIENCE;
 use std::{
-    fs,
+    fs::{self, File},
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Child, Command},
 };
 
 /// `redis-server` on a port and in a folder of its own; it is killed when this is dropped.
@@ -64,19 +62,16 @@ impl Redis {
         } else {
             command.args([self.listens, &port, "--bind", "127.0.0.1", "--save", ""]);
         }
+        let log = self.folder.join("log");
         let process = command
             .args(&self.arguments)
             .current_dir(&self.folder)
-            .stdout(Stdio::null())
+            .stdout(File::create(&log).expect("a file"))
             .process_group(0)
             .spawn()
             .expect("redis-server runs: install Debian's package redis-server");
         self.process = Some(process);
-        let deadline = Instant::now() + PATIENCE;
-        while !self.answers() {
-            assert!(Instant::now() < deadline, "redis-server does not answer on port {}", self.port);
-            thread::sleep(Duration::from_millis(5));
-        }
+        until(|| self.answers(), &log);
     }
 
     /// Whether it has loaded what it has; one that wants a password answers too, and one that wants TLS takes connections.
