@@ -2,11 +2,12 @@
 
 use crate::{
     driver::{Client, closed_error},
-    js::{self, JsString},
+    js,
     listeners::{GAP, Listeners},
     promise::Ready,
     settings,
 };
+use js_sys::{Function, JsString, Promise};
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{ChannelState, State, reason};
 use wasm_bindgen::prelude::*;
@@ -92,12 +93,12 @@ impl BroadcastChannel {
     }
 
     /// Listens to one event, or with `*` to every one, and returns the function that ends it.
-    pub fn on(&self, event: JsValue, handler: JsValue) -> Result<JsValue, JsValue> {
+    pub fn on(&self, event: JsValue, handler: JsValue) -> Result<Function, JsValue> {
         self.channel.listeners.add(&event, "handler", &handler)
     }
 
     /// Publishes an event. The promise tells what became of it and is never rejected.
-    pub fn publish(&self, event: JsValue, data: JsValue) -> Result<JsValue, JsValue> {
+    pub fn publish(&self, event: JsValue, data: JsValue) -> Result<Promise, JsValue> {
         let publish = js::publish(&self.channel.name, &event, &data)?;
         let promise = publish.promise();
         self.client.act(|core, now| core.publish(now, publish));
@@ -106,13 +107,13 @@ impl BroadcastChannel {
 
     /// Listens to gaps: events that were missed and will not come. Returns the function that ends it.
     #[wasm_bindgen(js_name = onGap)]
-    pub fn on_gap(&self, handler: JsValue) -> Result<JsValue, JsValue> {
+    pub fn on_gap(&self, handler: JsValue) -> Result<Function, JsValue> {
         self.channel.listeners.add(&GAP.into(), "handler", &handler)
     }
 
     /// A promise for a page of history. It is rejected with an error whose `code` is the gateway's reason, `left`,
     /// `disconnected`, `unsupported` or `no-history`.
-    pub fn history(&self, options: JsValue) -> Result<JsValue, JsValue> {
+    pub fn history(&self, options: JsValue) -> Result<Promise, JsValue> {
         let page = settings::page(&options)?;
         let outcome = js::deferred();
         match self.channel_state() {
@@ -125,7 +126,7 @@ impl BroadcastChannel {
 
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
     /// gateway's reason, `left` or `disconnected`.
-    pub fn ready(&self) -> JsValue {
+    pub fn ready(&self) -> Promise {
         let ready = &self.channel.ready;
         let promise = ready.wait();
         match self.channel_state() {

@@ -4,6 +4,7 @@ use crate::{
     driver::{Client, closed_error, state_name},
     js, settings,
 };
+use js_sys::{Function, Promise};
 use std::rc::Rc;
 use tidings_client_core::State;
 use wasm_bindgen::prelude::*;
@@ -58,13 +59,13 @@ impl BroadcastClient {
     }
 
     /// Listens to an event of the client and returns the function that ends it.
-    pub fn on(&self, event: JsValue, listener: JsValue) -> Result<JsValue, JsValue> {
+    pub fn on(&self, event: JsValue, listener: JsValue) -> Result<Function, JsValue> {
         self.client.listeners.add(&event, "listener", &listener)
     }
 
     /// A promise for the next `welcome`; resolved when there is a connection. It is rejected with an error whose
     /// `code` is `disconnected` when the client is closed.
-    pub fn ready(&self) -> JsValue {
+    pub fn ready(&self) -> Promise {
         let ready = &self.client.ready;
         let promise = ready.wait();
         match self.client.state() {

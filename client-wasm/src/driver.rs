@@ -3,13 +3,15 @@
 use crate::{
     channel::Channel,
     frames::{Frame, Frames, Publish},
-    js::{self, Deferred, Going, JsString, Map, Resolved, Settings, Told},
+    js::{self, Deferred, Going, Resolved, Settings, Told},
     link::Anchor,
     listeners::Listeners,
     page,
     promise::Ready,
     socket::Socket,
 };
+use gloo_timers::callback::Interval;
+use js_sys::{Date, JsString, Map, Math};
 use std::{
     cell::{Cell, RefCell, RefMut},
     rc::Rc,
@@ -28,7 +30,7 @@ pub(crate) struct Chance;
 
 impl Random for Chance {
     fn random(&mut self) -> f64 {
-        js::random()
+        Math::random()
     }
 }
 
@@ -67,13 +69,13 @@ struct Inner {
     clock: Clock,
     socket: Option<Socket>,
     /// The timer and what it was set for.
-    timer: Option<(u64, Going)>,
+    timer: Option<(u64, Interval)>,
     page: Option<Going>,
 }
 
 impl Inner {
     fn now(&mut self) -> u64 {
-        self.clock.read(js::now() as u64)
+        self.clock.read(Date::now() as u64)
     }
 
     /// A timer that fires before the deadline does no harm, so it is left alone when the deadline moves away.
@@ -97,8 +99,8 @@ impl Client {
             frames: Frames::new(),
             listeners: Listeners::new(),
             ready: Ready::default(),
-            names: js::map(),
-            pages: js::map(),
+            names: Map::new(),
+            pages: Map::new(),
             driving: Cell::new(false),
             told: Cell::new(false),
             inner: RefCell::new(Inner {

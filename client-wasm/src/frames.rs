@@ -2,8 +2,9 @@
 
 use crate::{
     channel::Channel,
-    js::{self, Deferred, JsString},
+    js::{self, Deferred},
 };
+use js_sys::JsString;
 use std::{cell::Cell, rc::Rc};
 use tidings_client_core::{Outgoing, Weight};
 use tidings_protocol::{Fields, Key, Position, Tag};

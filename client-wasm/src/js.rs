@@ -1,7 +1,8 @@
-//! What JavaScript does for the client. The bindings are its own, down to the types: those of js-sys bring code along
-//! that a page would download and never run.
+//! What JavaScript does for the client, in steps that are its own.
 
+use js_sys::{Function, JsString, Map, Promise};
 use wasm_bindgen::prelude::*;
+use web_sys::WebSocket;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
@@ -25,10 +26,7 @@ extern "C" {
         link: &JsValue,
         socket: u32,
         channels: &Map,
-    ) -> Result<JsValue, JsValue>;
-
-    /// An empty map.
-    pub(crate) fn map() -> Map;
+    ) -> Result<WebSocket, JsValue>;
 
     /// Puts a value under a key.
     pub(crate) fn put(map: &Map, key: &JsValue, value: &JsValue);
@@ -54,13 +52,10 @@ extern "C" {
     pub(crate) fn token(settings: &Settings, reason: i32, link: &JsValue, socket: i32);
 
     /// Whether a socket took a text.
-    pub(crate) fn send(socket: &JsValue, text: &JsString) -> bool;
+    pub(crate) fn send(socket: &WebSocket, text: &JsString) -> bool;
 
     /// Closes a socket. One that cannot be closed is let go all the same.
-    pub(crate) fn close(socket: &JsValue, code: u16, reason: &str);
-
-    /// Tells a link in so many milliseconds.
-    pub(crate) fn timer(link: &JsValue, delay_ms: u32) -> Ending;
+    pub(crate) fn close(socket: &WebSocket, code: u16, reason: &str);
 
     /// Tells a link what the page hears from its browser, where there is one.
     pub(crate) fn watch(link: &JsValue) -> Ending;
@@ -83,7 +78,7 @@ extern "C" {
         event: &JsValue,
         what: &str,
         listener: &JsValue,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<Function, JsValue>;
 
     /// Calls the functions in the set under `event`, and when that is a name, those that hear every event. What they
     /// throw goes to the logger.
@@ -185,13 +180,6 @@ pub(crate) enum Told {
 
 #[wasm_bindgen]
 extern "C" {
-    /// A string.
-    #[derive(Clone, PartialEq)]
-    pub type JsString;
-
-    /// A `Map`.
-    pub(crate) type Map;
-
     /// A function that ends something; `undefined` when there is nothing to end.
     pub(crate) type Ending;
 
@@ -227,23 +215,10 @@ extern "C" {
     pub(crate) fn text(this: &Deferred) -> JsString;
 
     #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn promise(this: &Deferred) -> JsValue;
+    pub(crate) fn promise(this: &Deferred) -> Promise;
 
     #[wasm_bindgen(method, structural)]
     pub(crate) fn reject(this: &Deferred, error: JsValue);
-
-    /// Milliseconds since 1970.
-    #[wasm_bindgen(js_namespace = Date)]
-    pub(crate) fn now() -> f64;
-
-    #[wasm_bindgen(js_namespace = Math)]
-    pub(crate) fn random() -> f64;
-}
-
-impl From<&str> for JsString {
-    fn from(text: &str) -> Self {
-        JsValue::from(text).unchecked_into()
-    }
 }
 
 /// Goes on until it is dropped.

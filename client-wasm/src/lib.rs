@@ -22,7 +22,6 @@ mod socket;
 
 pub use channel::BroadcastChannel;
 pub use client::BroadcastClient;
-pub use js::JsString;
 pub use link::Link;
 
 #[cfg(target_arch = "wasm32")]

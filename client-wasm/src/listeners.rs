@@ -1,7 +1,8 @@
 //! The application's listeners. They live in JavaScript collections, and so do the functions that remove them:
 //! what nobody holds any longer is collected like any other object.
 
-use crate::js::{self, Map, Settings};
+use crate::js::{self, Settings};
+use js_sys::{Function, Map};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
@@ -18,12 +19,12 @@ pub(crate) const GAP: f64 = f64::NAN;
 
 impl Listeners {
     pub(crate) fn new() -> Self {
-        Self { sets: js::map(), closed: Cell::new(false) }
+        Self { sets: Map::new(), closed: Cell::new(false) }
     }
 
     /// Adds a listener to an event, to every one by the name `*`, or to [`GAP`]; `what` names it in an error. Returns
     /// the function that removes it, and only it: the same function may be added twice.
-    pub(crate) fn add(&self, event: &JsValue, what: &str, listener: &JsValue) -> Result<JsValue, JsValue> {
+    pub(crate) fn add(&self, event: &JsValue, what: &str, listener: &JsValue) -> Result<Function, JsValue> {
         js::listen(&self.sets, event, what, listener)
     }
 

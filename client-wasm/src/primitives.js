@@ -95,10 +95,6 @@ export function page(options) {
   }
 }
 
-export function map() {
-  return new Map()
-}
-
 export function put(map, key, value) {
   map.set(key, value)
 }
@@ -116,12 +112,6 @@ export function kept(sets) {
 
 export function keep(sets, handle) {
   sets.handle = new WeakRef(handle)
-}
-
-/** Calls `link.fire` in so many milliseconds, unless it is called off. */
-export function timer(link, delay) {
-  const timer = setTimeout(() => link.fire(), delay)
-  return () => clearTimeout(timer)
 }
 
 /** What the page is like, in numbers that `page.rs` knows. */

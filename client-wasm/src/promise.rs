@@ -1,6 +1,7 @@
 //! The promise of `ready()`.
 
 use crate::js::{self, Deferred, Resolved};
+use js_sys::Promise;
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
 
@@ -11,7 +12,7 @@ const NOTHING: JsValue = JsValue::UNDEFINED;
 pub(crate) struct Ready(Cell<Option<Deferred>>);
 
 impl Ready {
-    pub(crate) fn wait(&self) -> JsValue {
+    pub(crate) fn wait(&self) -> Promise {
         let deferred = self.0.take().unwrap_or_else(js::deferred);
         let promise = deferred.promise();
         self.0.set(Some(deferred));

@@ -1,15 +1,14 @@
 //! One WebSocket.
 
-use crate::{
-    driver::Client,
-    js::{self, JsString},
-};
+use crate::{driver::Client, js};
+use js_sys::JsString;
 use tidings_client_core::SocketId;
 use wasm_bindgen::prelude::*;
+use web_sys::WebSocket;
 
-/// A socket in use: a `WebSocket`, or what the application's factory made.
+/// A socket in use: a `WebSocket`, or what the application's factory made, which passes for one.
 #[derive(Clone)]
-pub(crate) struct Socket(JsValue);
+pub(crate) struct Socket(WebSocket);
 
 impl Socket {
     pub(crate) fn open(client: &Client, id: SocketId) -> Result<Self, JsValue> {

@@ -11,18 +11,21 @@ mod ascii;
 mod bench;
 mod conformance;
 mod demo;
+mod link;
 mod names;
 mod pack;
 mod setup;
 mod soak;
 mod stamp;
 mod step;
+mod table;
 mod test;
 mod wasm;
 mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use workspace::Workspace;
 
@@ -51,8 +54,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = Workspace::locate().and_then(|workspace| match arguments.command {
+    let outcome = match link::called() {
+        Some(words) => link::run(words),
+        None => obey(Arguments::parse().command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("✗ {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match command {
         Command::Pack => pack::run(&workspace).and_then(|package| {
             package.print_sizes();
             pack::renew_page(&workspace)
@@ -62,12 +79,5 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Conformance => conformance::run(&workspace),
         Command::Soak(options) => soak::run(&workspace, &options),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("✗ {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     names::Names,
     setup,
     step::{output, read, show, step},
+    table,
     workspace::Workspace,
 };
 
@@ -21,7 +22,7 @@ const CRATE: &str = "tidings-client-wasm";
 /// far end of a stack of one megabyte.
 const SMALLER: [&str; 7] = [
     "--low-memory-unused",
-    "--one-caller-inline-max-function-size=300",
+    "--one-caller-inline-max-function-size=600",
     "-Oz",
     "--flatten",
     "--rereloop",
@@ -38,7 +39,8 @@ pub(crate) fn compile(workspace: &Workspace) -> Result<PathBuf> {
                 .cargo()
                 .args(["build", "--package", CRATE, "--target", setup::WASM_TARGET])
                 .args(["--profile", "wasm-release"])
-                .env("CARGO_ENCODED_RUSTFLAGS", shorter_paths(workspace).join("\u{1f}")),
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", env::current_exe()?)
+                .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\u{1f}")),
         )
     })?;
     Ok(workspace
@@ -46,6 +48,13 @@ pub(crate) fn compile(workspace: &Workspace) -> Result<PathBuf> {
         .join(setup::WASM_TARGET)
         .join("wasm-release")
         .join(format!("{}.wasm", CRATE.replace('-', "_"))))
+}
+
+/// Flags of the compiler.
+fn flags(workspace: &Workspace) -> Vec<String> {
+    let mut flags = shorter_paths(workspace);
+    flags.push(format!("-Clink-arg=--table-base={}", table::BASE));
+    flags
 }
 
 /// Flags that keep this machine's paths out of the messages of panics.
@@ -74,7 +83,8 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
             .remove_name_section(true)
             .remove_producers_section(true)
             .omit_default_module_path(true)
-            .generate(out)
+            .generate(out)?;
+        table::prune(&out.join("glue_bg.wasm"))
     })?;
     step("optimizing the wasm (wasm-opt -Oz)", || {
         let optimized = out.join("optimized.wasm");
