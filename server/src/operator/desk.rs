@@ -9,7 +9,10 @@ use crate::{
     Page, Published, Range, Sink, Subscription, names::check_channel,
 };
 use futures_util::future::BoxFuture;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
 use parking_lot::Mutex;
 use std::{collections::HashMap, num::NonZero, sync::Arc, time::Duration};
 
@@ -33,9 +36,12 @@ pub(super) struct Desk {
     followed: Arc<Followed>,
 }
 
+/// Whether so much may be handed on now.
+type Pace = Box<dyn Fn(NonZero<u32>) -> bool + Send + Sync>;
+
 /// The channels that are followed.
 pub(super) struct Followed {
-    pace: DefaultDirectRateLimiter,
+    pace: Pace,
     skipped: Mutex<HashMap<Arc<str>, u64>>,
 }
 
@@ -45,8 +51,7 @@ impl Desk {
         let figures =
             History { events: KEPT, age: Duration::from_secs(KEPT as u64 + 10), ..History::default() };
         let histories = Histories::off().with(FIGURES, figures).expect("a name is a pattern");
-        let pace = RateLimiter::direct(Quota::per_second(PER_SECOND));
-        let followed = Arc::new(Followed { pace, skipped: Mutex::default() });
+        let followed = Arc::new(Followed { pace: pace(DefaultClock::default()), skipped: Mutex::default() });
         Self { gateway, own: MemoryBroadcaster::new(histories), followed }
     }
 
@@ -135,7 +140,7 @@ impl Following {
     fn skips(&self, delivery: &Delivery) -> bool {
         let kib = u32::try_from(delivery.event.data().as_str().len() / 1_024).unwrap_or(u32::MAX);
         let cost = NonZero::<u32>::MIN.saturating_add(kib);
-        let skips = !matches!(self.followed.pace.check_n(cost), Ok(Ok(())));
+        let skips = !(self.followed.pace)(cost);
         if skips && let Some(skipped) = self.followed.skipped.lock().get_mut(&self.channel) {
             *skipped += 1;
         }
@@ -149,6 +154,12 @@ impl Drop for Following {
     }
 }
 
+/// By the time of `clock`.
+fn pace(clock: impl Clock + Send + Sync + 'static) -> Pace {
+    let limiter = RateLimiter::direct_with_clock(Quota::per_second(PER_SECOND), clock);
+    Box::new(move |cost| matches!(limiter.check_n(cost), Ok(Ok(()))))
+}
+
 fn renamed(delivery: &Delivery, channel: &Arc<str>) -> Delivery {
     Delivery { channel: channel.clone(), ..delivery.clone() }
 }
@@ -156,6 +167,7 @@ fn renamed(delivery: &Delivery, channel: &Arc<str>) -> Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
     use serde_json::json;
 
     /// What a sink was told: names of channel and event, or a gap.
@@ -216,18 +228,21 @@ mod tests {
 
     #[actix_web::test]
     async fn what_is_too_much_is_skipped_and_counted() {
-        let (gateway, desk) = desk();
+        let (gateway, mut desk) = desk();
+        let clock = FakeRelativeClock::default();
+        desk.followed = Arc::new(Followed { pace: pace(clock.clone()), skipped: Mutex::default() });
         let told = Told::default();
         let _subscription = desk.subscribe("tail:busy".into(), told.sink()).await.expect("subscribed");
         publish(&gateway, "busy", "far too large", 1_024 * 1_024).await;
         assert!(told.take().is_empty());
-        // Half of a second's worth each: of so many at once no more than a few are handed on.
-        for _ in 0..20 {
-            publish(&gateway, "busy", "large", 512 * 1_024).await;
+        // Half of a second's worth each, and a little more.
+        for (second, skipped) in (0..3).zip([1 + 4, 5 + 4, 9 + 4]) {
+            for _ in 0..5 {
+                publish(&gateway, "busy", "large", 512 * 1_024).await;
+            }
+            assert_eq!((told.take().len(), desk.followed.skipped("busy")), (1, Some(skipped)), "{second}");
+            clock.advance(Duration::from_secs(1));
         }
-        let handed = told.take().len() as u64;
-        assert!((1..10).contains(&handed), "{handed}");
-        assert_eq!(desk.followed.skipped("busy"), Some(21 - handed));
     }
 
     #[actix_web::test]
