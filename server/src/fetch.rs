@@ -219,9 +219,11 @@ mod tests {
         assert_eq!(post(&url("none"), 10, WITHIN).await, Err("it answered 404 Not Found".to_owned()));
         let late = post(&url("never"), 10, Duration::from_millis(20)).await;
         assert_eq!(late, Err("there was no answer within 20 ms".to_owned()));
-        let refused = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = refused.local_addr().expect("an address");
-        drop(refused);
+        // Nobody listens there, and nobody else can meanwhile.
+        let taken =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        taken.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let address = taken.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
         let refused =
             post(&format!("http://{address}/?key=secret"), 10, WITHIN).await.expect_err("nobody there");
         assert!(refused.contains("Connection refused") && !refused.contains("secret"), "{refused}");
