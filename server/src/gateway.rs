@@ -156,7 +156,7 @@ impl Shared {
         let all_gone = async {
             loop {
                 let left = self.client_left.notified();
-                if self.clients.load(Ordering::Relaxed) == 0 {
+                if self.clients.load(Ordering::Acquire) == 0 {
                     return;
                 }
                 left.await;
@@ -282,7 +282,7 @@ impl Gateway {
 
     /// How many clients are connected.
     pub fn client_count(&self) -> usize {
-        self.shared.clients.load(Ordering::Relaxed)
+        self.shared.clients.load(Ordering::Acquire)
     }
 
     /// How many channels have at least one subscriber.

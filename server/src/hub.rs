@@ -233,9 +233,9 @@ impl Drop for Hub {
         if self.shared.upstreams.backlog.remove(left) {
             self.shared.tell_hubs(|| Post::Relieved);
         }
-        self.shared.clients.fetch_sub(state.connections.len(), Ordering::Relaxed);
-        self.shared.client_left.notify_waiters();
         self.tally.ended();
+        self.shared.clients.fetch_sub(state.connections.len(), Ordering::Release);
+        self.shared.client_left.notify_waiters();
     }
 }
 

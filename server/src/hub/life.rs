@@ -139,8 +139,6 @@ impl State {
         if connection.phase == Phase::Open {
             self.tally.lost();
         }
-        self.shared.clients.fetch_sub(1, Ordering::Relaxed);
-        self.shared.client_left.notify_waiters();
         if let Transport::Body { waker, .. } = &mut connection.transport {
             waker.take().into_iter().for_each(Waker::wake);
         }
@@ -151,6 +149,10 @@ impl State {
                 self.detach(slot, &channel, place);
             }
         }
+        drop(connection);
+        // Last: whoever is told that a client has gone may count on its place, and finds nothing of it.
+        self.shared.clients.fetch_sub(1, Ordering::Release);
+        self.shared.client_left.notify_waiters();
     }
 
     /// Tells every client that it will be sent away within so many milliseconds, one after the other in random order
