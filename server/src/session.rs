@@ -217,10 +217,16 @@ impl Session {
         if self.ping_at == u64::MAX || self.closed {
             return;
         }
+        let interval = self.config.ping_interval.as_millis() as u64;
         if now >= self.silence_ends() {
-            self.close(CloseCode::PingTimeout, effects);
-        } else if now >= self.ping_at {
-            self.ping_at = now + self.config.ping_interval.as_millis() as u64;
+            if self.ping_at > self.heard_at + interval {
+                return self.close(CloseCode::PingTimeout, effects);
+            }
+            // The gateway itself stood still, and has not asked yet: from now on the client has its time to answer.
+            self.heard_at = now - interval;
+        }
+        if now >= self.ping_at {
+            self.ping_at = now + interval;
             send(effects, &ServerFrame::Ping);
         }
     }

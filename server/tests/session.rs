@@ -338,6 +338,23 @@ fn pings_and_silence() {
 }
 
 #[test]
+fn nobody_is_closed_who_was_not_asked() {
+    let mut talk = Talk::known(|c| {
+        c.ping_interval = Duration::from_millis(100);
+        c.ping_grace = Duration::from_millis(50);
+    });
+    talk.session.heard(10);
+    // The gateway stood still when it was to ask.
+    assert_eq!(talk.tick(1_000), ["ping"]);
+    assert_eq!(talk.session.deadline(), Some(1_050));
+    assert_eq!(talk.tick(1_049), NOTHING);
+    talk.session.heard(1_049);
+    assert_eq!(talk.tick(1_100), ["ping"]);
+    // And when it was to hear, which is no excuse for ever.
+    assert_eq!(talk.tick(5_000), ["close 4001"]);
+}
+
+#[test]
 fn no_keepalive_no_deadline() {
     let mut talk = Talk::known(|c| c.ping_interval = Duration::ZERO);
     assert_eq!(talk.session.deadline(), None);
