@@ -242,18 +242,25 @@ fn figures(frame: &str) -> Value {
 
 async fn connections_are_told_filtered_and_bounded(serving: Serving) {
     let (server, desk) = both(serving);
-    let mut ann = known(&server, "ann.1").await;
-    ann.send(r#"{"t":"sub","c":"news"}"#).await;
-    ann.next().await;
+    // Names with letters that no id has, for an id has a text in it as well.
+    let mut lou = known(&server, "lou.1").await;
+    lou.send(r#"{"t":"sub","c":"news"}"#).await;
+    lou.next().await;
     let mut clients = Vec::new();
     for n in 0..9 {
         clients.push(known(&server, &format!("bob{n}.1")).await);
     }
     let nobody = Client::connect(&server).await;
 
-    let ask = async |query: &str| desk.get(&format!("/operator/connections?{query}")).await;
+    // A worker that has no time to answer is left out.
+    let ask = async |query: &str| loop {
+        let page = desk.get(&format!("/operator/connections?{query}")).await;
+        if page["silent"] == 0 {
+            break page;
+        }
+    };
     let all = ask("").await;
-    assert_eq!((&all["total"], &all["matching"], &all["silent"]), (&json!(11), &json!(11), &json!(0)));
+    assert_eq!((&all["total"], &all["matching"]), (&json!(11), &json!(11)));
     let ids: Vec<_> =
         all["rows"].as_array().expect("rows").iter().map(|row| row["id"].as_str().expect("an id")).collect();
     assert!(ids.is_sorted_by(|one, two| one > two), "the newest first: {ids:?}");
@@ -264,12 +271,12 @@ async fn connections_are_told_filtered_and_bounded(serving: Serving) {
     assert_eq!(few["rows"].as_array().map(Vec::len), Some(4));
     assert_eq!(few["rows"][0]["id"], *ids.last().expect("some"));
 
-    let found = ask("text=ANN").await;
+    let found = ask("text=LOU").await;
     assert_eq!((&found["total"], &found["matching"]), (&json!(11), &json!(1)));
     let row = &found["rows"][0];
     assert_eq!(
         (&row["user"], &row["address"], &row["channels"], &row["queued"]),
-        (&json!("ann"), &json!("127.0.0.1"), &json!(2), &json!(0))
+        (&json!("lou"), &json!("127.0.0.1"), &json!(2), &json!(0))
     );
     assert_eq!(row["names"], json!(["private-a", "news"]));
     for (query, matching) in [
