@@ -165,7 +165,7 @@ async fn a_gateway_that_has_missed_it_reads_it(serving: Serving) {
 async fn a_revocation_is_forgotten_in_time(serving: Serving) {
     let server = Running::start(serving, knowing(MemoryBroadcaster::default()));
     let mut client = known(&server, "ann.1").await;
-    let end = SystemTime::now() + Duration::from_secs(1);
+    let end = SystemTime::now() + Duration::from_secs(3);
     server.gateway.revoke(Revocation::Token { id: "1".into(), until: end }).await.expect("accepted");
     assert_eq!(client.expect_close().await, 4003);
     until("it is over", || SystemTime::now() > end).await;
