@@ -1,7 +1,7 @@
 //! How connections come in, and what comes instead of a handshake.
 
 use crate::harness::{
-    Client, Raw, Running, Serving, both_ways, handshake, masked, ok, open_gateway, request, run, sub,
+    Client, Door, Raw, Running, Serving, both_ways, handshake, masked, ok, open_gateway, request, run, sub,
 };
 use actix_web::{HttpResponse, web};
 use std::{
@@ -16,7 +16,7 @@ use tidings_server::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Notify, oneshot},
+    sync::oneshot,
 };
 
 both_ways!(
@@ -118,7 +118,7 @@ async fn every_worker_gets_its_share(serving: Serving) {
 }
 
 /// Serves with one route more, `/slow`, which answers when `door` opens.
-fn serve(address: SocketAddr, door: &Arc<Notify>) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+fn serve(address: SocketAddr, door: &Door) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let gateway = open_gateway().build().expect("valid settings");
     let server = Server::bind(gateway, address).expect("a free port").workers(NonZero::<usize>::MIN);
     let address = server.address().expect("an address");
@@ -130,7 +130,7 @@ fn serve(address: SocketAddr, door: &Arc<Notify>) -> (SocketAddr, oneshot::Sende
             let slow = move || {
                 let door = door.clone();
                 async move {
-                    door.notified().await;
+                    door.pass().await;
                     HttpResponse::Ok().body("at last")
                 }
             };
@@ -145,17 +145,17 @@ fn serve(address: SocketAddr, door: &Arc<Notify>) -> (SocketAddr, oneshot::Sende
 #[test]
 fn a_request_in_progress_is_answered_before_the_server_ends() {
     run(async {
-        let door = Arc::new(Notify::new());
+        let door = Door::default();
         let (address, stop, thread) = serve((Ipv4Addr::LOCALHOST, 0).into(), &door);
         let close = "connection: close";
         let answer = tokio::spawn(async move { request(address, "GET /slow", &[close], "").await });
-        // Once another one has its answer, so has the listener the first.
+        door.knocked().await;
         assert_eq!(request(address, "GET /", &[close], "").await.status, 404);
         stop.send(()).expect("a server that runs");
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
-        door.notify_one();
+        door.open(1);
         assert_eq!(answer.await.expect("no panic").body, "at last");
         thread.join().expect("no panic");
     });
@@ -169,7 +169,7 @@ fn on_ipv6() {
         {
             return;
         }
-        let (address, stop, thread) = serve(address, &Arc::default());
+        let (address, stop, thread) = serve(address, &Door::default());
         let mut client = Client::open(address).await;
         assert!(client.next().await.starts_with(r#"{"t":"welcome""#));
         client.subscribe("a").await;

@@ -4,7 +4,7 @@ use super::{Bystander, connect};
 use crate::harness::{
     Raw, Running, Serving, both_ways, handshake, masked, ok, open_gateway, run, sub, until,
 };
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,10 +26,13 @@ async fn dribble(stream: TcpStream, bytes: Vec<u8>) -> Vec<u8> {
             }
         }
     };
-    let read = async { drop(reading.read_to_end(&mut answer).await) };
-    tokio::select! {
-        () = write => {}
-        () = read => {}
+    {
+        let mut read = pin!(async { drop(reading.read_to_end(&mut answer).await) });
+        tokio::select! {
+            // What was said before the end may be yet to be read.
+            () = write => read.await,
+            () = &mut read => {}
+        }
     }
     answer
 }
