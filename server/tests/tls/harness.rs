@@ -32,7 +32,8 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn new(test: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls").join(test);
+        let name = format!("tls-{test}-{}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let mut certificate = Self { folder, der: Vec::new().into() };
         certificate.renew();
