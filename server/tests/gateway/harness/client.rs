@@ -1,11 +1,15 @@
 use super::Running;
 use futures_util::{SinkExt, StreamExt};
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
 };
+
+/// What the gateway asks whether a client is there, and what that answers.
+pub(crate) const PING: &str = r#"{"t":"ping"}"#;
+pub(crate) const PONG: &str = r#"{"t":"pong"}"#;
 
 /// A WebSocket client.
 pub(crate) struct Client {
@@ -89,7 +93,18 @@ impl Client {
         self.message(Message::text(text.into())).await;
     }
 
+    /// What comes next. Pings are answered and not told: on a slow machine they may come anywhere.
     pub(crate) async fn said(&mut self) -> Said {
+        loop {
+            match self.heard().await {
+                // A connection that has ended says so by itself.
+                Said::Text(text) if text == PING => drop(self.socket.send(Message::text(PONG)).await),
+                said => return said,
+            }
+        }
+    }
+
+    async fn heard(&mut self) -> Said {
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => Said::Text(text.as_str().to_owned()),
             Some(Ok(Message::Pong(payload))) => Said::Pong(payload.to_vec()),
@@ -100,6 +115,12 @@ impl Client {
             Some(Ok(other)) => panic!("the gateway never sends {other:?}"),
             Some(Err(_)) | None => Said::End,
         }
+    }
+
+    /// The next thing is a ping. It is answered.
+    pub(crate) async fn ping(&mut self) {
+        assert_eq!(self.heard().await, Said::Text(PING.to_owned()));
+        self.send(PONG).await;
     }
 
     /// The next text frame.
@@ -169,11 +190,6 @@ impl Client {
     pub(crate) fn reset(self) {
         let stream = self.socket.into_inner();
         stream.set_zero_linger().expect("a TCP socket");
-    }
-
-    /// How long the gateway takes to say something; the text of it.
-    pub(crate) async fn next_within(&mut self, time: Duration) -> Option<String> {
-        tokio::time::timeout(time, self.next()).await.ok()
     }
 }
 

@@ -8,7 +8,7 @@ mod raw;
 mod stream;
 mod wait;
 
-pub(crate) use client::{Client, Said, auth, err, ok, publish, sub, unsub};
+pub(crate) use client::{Client, PING, PONG, Said, auth, err, ok, publish, sub, unsub};
 pub(crate) use crowd::{knowing, known};
 pub(crate) use http::{Answer, answer, request};
 pub(crate) use probe::{Door, Probe};

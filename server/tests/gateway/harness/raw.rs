@@ -1,4 +1,4 @@
-use super::Running;
+use super::{PING, Running};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -69,9 +69,14 @@ impl Raw {
         self.stream.write_all(bytes).await.expect("an open connection");
     }
 
-    /// The next frame: its first byte and its payload.
+    /// The next frame: its first byte and its payload. Pings are passed over.
     pub(crate) async fn frame(&mut self) -> (u8, Vec<u8>) {
         frame(&mut self.stream).await
+    }
+
+    /// The same, whatever it is.
+    pub(crate) async fn any_frame(&mut self) -> (u8, Vec<u8>) {
+        any_frame(&mut self.stream).await
     }
 
     /// The next frame, which is text.
@@ -93,6 +98,15 @@ impl Raw {
 }
 
 async fn frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
+    loop {
+        let (first, payload) = any_frame(stream).await;
+        if payload != PING.as_bytes() {
+            return (first, payload);
+        }
+    }
+}
+
+async fn any_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     let first = stream.read_u8().await.expect("a frame");
     let length = match stream.read_u8().await.expect("a frame") {
         126 => u64::from(stream.read_u16().await.expect("a frame")),
