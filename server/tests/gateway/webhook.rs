@@ -84,7 +84,8 @@ impl Application {
                     let state = served.clone();
                     App::new().route("/authorize", web::post().to(move |r, b| answer(state.clone(), r, b)))
                 });
-                let server = server.workers(1).shutdown_timeout(0).disable_signals();
+                // It does not close what the gateway may just be asking by, however slow the machine is.
+                let server = server.workers(1).keep_alive(LONG).shutdown_timeout(0).disable_signals();
                 let server = server.bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
                 let url = format!("http://{}/authorize", server.addrs()[0]);
                 let server = server.run();
