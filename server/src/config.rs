@@ -11,7 +11,8 @@ pub struct Config {
     pub path: String,
     /// Time between two pings to a client; zero turns them off. Default 30 s.
     pub ping_interval: Duration,
-    /// How long past `ping_interval` a silent client is waited for before it is closed with 4001. Default 10 s.
+    /// How long past `ping_interval` a silent client is waited for before it is closed with 4001, and never shorter behind
+    /// its first ping. Default 10 s.
     pub ping_grace: Duration,
     /// Origins of pages that may connect, such as `https://app.example.com`, besides pages of the gateway's own
     /// host; `*` allows every one. A request without an `Origin` header comes from no page and is allowed.
