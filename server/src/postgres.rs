@@ -23,7 +23,14 @@ use link::{Link, PATIENCE};
 use parking_lot::Mutex;
 use past::Past;
 use reader::{Reader, Wish};
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
@@ -60,8 +67,10 @@ struct Shared {
     known: Mutex<Option<Known>>,
     /// There may be something to read.
     wake: Arc<Notify>,
-    /// Something was written that the other gateways have to hear of.
-    news: Notify,
+    /// Who this is to the other gateways.
+    node: String,
+    /// How often the link of who reads has come back after it was lost.
+    returns: AtomicU64,
     down: Mutex<Option<String>>,
     closed: watch::Sender<bool>,
 }
@@ -103,9 +112,8 @@ impl Shared {
         *self.known.lock() = event_id.map(|event_id| Known { id, event_id, at: Instant::now() });
     }
 
-    fn written(&self) {
-        self.wake.notify_one();
-        self.news.notify_one();
+    fn returns(&self) -> u64 {
+        self.returns.load(Ordering::Relaxed)
     }
 
     fn is_closed(&self) -> bool {
@@ -151,7 +159,8 @@ fn boxed(reason: impl Into<String>) -> BoxError {
 
 impl PostgresBroadcaster {
     async fn start(config: PostgresOptions, histories: Histories) -> Result<Self, BroadcastError> {
-        let ledger = Ledger::new(&config.table, config.existing);
+        let node = format!("{:016x}", fastrand::u64(..));
+        let ledger = Ledger::new(&config.table, config.existing, &node);
         let reading = Link::open(&config, None).await.map_err(BroadcastError::Config)?;
         config.table.check(&reading.client, config.existing).await?;
         let writing = Link::open(&config, None).await.map_err(BroadcastError::Config)?;
@@ -164,7 +173,8 @@ impl PostgresBroadcaster {
             suffix: Mutex::default(),
             known: Mutex::default(),
             wake: Arc::default(),
-            news: Notify::new(),
+            node,
+            returns: AtomicU64::new(0),
             down: Mutex::default(),
             closed: watch::Sender::new(false),
         });
@@ -174,7 +184,7 @@ impl PostgresBroadcaster {
         let tasks = vec![
             tokio::spawn(reader.run(reading)),
             tokio::spawn(Writer::new(shared.clone(), queue, writing).run()),
-            tokio::spawn(keeper::wake_each_other(shared.clone())),
+            tokio::spawn(keeper::listen(shared.clone())),
             tokio::spawn(keeper::rotate(shared.clone())),
         ];
         let past = Past::new(shared.clone());

@@ -1,4 +1,4 @@
-//! What goes on beside reading and writing: waking the other gateways, and dropping what is too old.
+//! What goes on beside reading and writing: hearing of what other gateways have written, and dropping what is too old.
 
 use super::{
     Shared,
@@ -9,9 +9,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 use tracing::{debug, warn};
-
-/// The others are woken at most once in this time: each `NOTIFY` takes a lock of the whole server.
-const NOTIFY_EVERY: Duration = Duration::from_millis(2);
 
 /// A connection that hears nothing says so in this time, or it is dead.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
@@ -25,12 +22,16 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// What the protocol promises of idempotency keys.
 const KEYS: Duration = Duration::from_secs(300);
 
-/// Listens for the other gateways and tells them of news. Polling is the net below: failures are not told.
-pub(super) async fn wake_each_other(shared: Arc<Shared>) {
+/// Listens for the other gateways. Polling is the net below: failures are not told.
+pub(super) async fn listen(shared: Arc<Shared>) {
+    // Nobody tells what an application writes.
+    if shared.config.existing {
+        return;
+    }
     let mut backoff = Backoff::default();
     loop {
         let reason = tokio::select! {
-            reason = listen(&shared, &mut backoff) => reason,
+            reason = listen_once(&shared, &mut backoff) => reason,
             () = shared.closed() => return,
         };
         debug!(reason, "not woken by NOTIFY");
@@ -41,23 +42,15 @@ pub(super) async fn wake_each_other(shared: Arc<Shared>) {
     }
 }
 
-async fn listen(shared: &Shared, backoff: &mut Backoff) -> String {
+async fn listen_once(shared: &Shared, backoff: &mut Backoff) -> String {
     let asked = async {
-        // Who has written has woken itself.
-        let node = format!("{:016x}", fastrand::u64(..));
-        let notify = format!("{}, '{node}'", shared.ledger.notify);
-        let link = Link::open(&shared.config, Some((shared.wake.clone(), node))).await?;
-        if !shared.config.existing {
-            within(link.client.batch_execute(&shared.ledger.listen)).await?;
-        }
+        let wake = Some((shared.wake.clone(), shared.node.clone()));
+        let link = Link::open(&shared.config, wake).await?;
+        within(link.client.batch_execute(&shared.ledger.listen)).await?;
         backoff.reset();
         loop {
-            let work = tokio::select! {
-                () = shared.news.notified() => &*notify,
-                () = sleep(PROBE_EVERY) => "",
-            };
-            within(link.client.batch_execute(work)).await?;
-            sleep(NOTIFY_EVERY).await;
+            sleep(PROBE_EVERY).await;
+            within(link.client.batch_execute("")).await?;
         }
     };
     let ended: Result<(), String> = asked.await;

@@ -1,13 +1,23 @@
 //! The statements that read and write the ledger. Each is sent with its types and without a name: no connection has to be the
-//! same one as the last time.
+//! same one as the last time. Those that a gateway sends all the time are functions of the ledger, whose plans the server
+//! keeps: planned anew each time, reading takes it three times as long, and writing two and a half times.
 
 use super::schema::Table;
 
 /// At most so many rows are read at once.
 pub(super) const ROWS: usize = 1_000;
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id::int8, channel::text, event_name::text, event_id::text, coalesce(data::text, 'null')";
+
+/// The ledger's epoch, an SQL expression, of what is its own: a dump that is restored elsewhere has another system, and a
+/// standby that takes over another timeline.
+pub(super) fn epoch(root: &str) -> String {
+    format!(
+        "left(md5(concat_ws('.', {root}, (SELECT system_identifier FROM pg_control_system()), \
+         left(pg_walfile_name(pg_current_wal_lsn()), 8))), 12)"
+    )
+}
 
 /// The SQL of one ledger.
 pub(super) struct Ledger {
@@ -34,19 +44,17 @@ pub(super) struct Ledger {
     pub(super) late: String,
     /// `$1` how many seconds are kept.
     pub(super) rotate: String,
+    /// Wakes the others; who has written has woken itself.
     pub(super) notify: String,
     pub(super) listen: String,
 }
 
 impl Ledger {
-    pub(super) fn new(table: &Table, existing: bool) -> Self {
+    /// As `node` uses it.
+    pub(super) fn new(table: &Table, existing: bool, node: &str) -> Self {
         let (meta, tops) = (table.meta(), table.tops());
-        // A dump that is restored elsewhere has another system, and a standby that takes over another timeline.
         let root = if existing { format!("'{table}'::regclass::oid") } else { "epoch".to_owned() };
-        let epoch = format!(
-            "left(md5(concat_ws('.', {root}, (SELECT system_identifier FROM pg_control_system()), \
-             left(pg_walfile_name(pg_current_wal_lsn()), 8))), 12)"
-        );
+        let epoch = epoch(&root);
         let (state, top, valid) = if existing {
             let gone = format!("coalesce((SELECT min(id) - 1 FROM {table}), 0)::int8");
             let state = format!("(SELECT {epoch} AS epoch, {gone} AS dropped, {gone} AS forgotten)");
@@ -62,10 +70,14 @@ impl Ledger {
         };
         let lock = table.lock();
         Self {
-            read: format!(
-                "SELECT s.epoch, s.dropped, (SELECT event_id::text FROM {table} WHERE id = $2), r.* FROM {state} s \
-                 LEFT JOIN LATERAL (SELECT {COLUMNS} FROM {table} WHERE id > $1 ORDER BY id LIMIT {ROWS}) r ON true ORDER BY r.id"
-            ),
+            read: if existing {
+                format!(
+                    "SELECT s.epoch, s.dropped, (SELECT event_id::text FROM {table} WHERE id = $2), r.* FROM {state} s \
+                     LEFT JOIN LATERAL (SELECT {COLUMNS} FROM {table} WHERE id > $1 ORDER BY id LIMIT {ROWS}) r ON true ORDER BY r.id"
+                )
+            } else {
+                format!("SELECT * FROM {}($1, $2) ORDER BY id", table.read())
+            },
             end: format!(
                 "SELECT s.epoch, greatest(e.id::int8, s.dropped), e.event_id FROM {state} s \
                  LEFT JOIN LATERAL (SELECT id, event_id::text FROM {table} ORDER BY id DESC LIMIT 1) e ON true"
@@ -88,21 +100,10 @@ impl Ledger {
                    WHERE id > greatest($5, b.floor) AND id < $6 ORDER BY CASE WHEN $8 THEN -id ELSE id END LIMIT $7) r ON true ORDER BY r.id"
             ),
             begin: format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '5s'; SET LOCAL jit = off; \
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '4s'; SET LOCAL statement_timeout = '5s'; \
                  SELECT pg_advisory_xact_lock({lock})"
             ),
-            write: format!(
-                "WITH given AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY \
-                   AS g (channel, event_name, event_id, data, key, n)), \
-                 old AS MATERIALIZED (SELECT g.n, o.id, o.event_id FROM given g CROSS JOIN LATERAL (SELECT id, event_id FROM {table} l \
-                   WHERE l.channel = g.channel AND l.key = g.key AND l.created_at > clock_timestamp() - interval '5 minutes' \
-                   ORDER BY id DESC LIMIT 1) o WHERE g.key IS NOT NULL), \
-                 new AS (INSERT INTO {table} (channel, event_name, event_id, data, key) \
-                   SELECT channel, event_name, event_id, data::json, key FROM given WHERE n NOT IN (SELECT n FROM old) ORDER BY n \
-                   RETURNING id, event_id) \
-                 SELECT g.n, coalesce(o.id, i.id), coalesce(o.event_id, i.event_id), s.epoch FROM {state} s, given g \
-                 LEFT JOIN old o ON o.n = g.n LEFT JOIN new i ON i.event_id = g.event_id ORDER BY g.n"
-            ),
+            write: format!("SELECT * FROM {}($1, $2, $3, $4, $5) ORDER BY n", table.write()),
             renew: format!("UPDATE {meta} SET epoch = gen_random_uuid()::text WHERE {epoch} = $1"),
             holders: format!(
                 "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted \
@@ -113,7 +114,7 @@ impl Ledger {
             ),
             late: format!("SELECT id::int8, channel::text FROM {table} WHERE id = ANY($1)"),
             rotate: format!("SELECT {}($1 * interval '1 second')", table.rotate()),
-            notify: format!("NOTIFY {}", table.wake()),
+            notify: format!("NOTIFY {}, '{node}'", table.wake()),
             listen: format!("LISTEN {}", table.wake()),
         }
     }

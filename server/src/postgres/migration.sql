@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS {meta} (
     dropped bigint NOT NULL DEFAULT 0,
     forgotten bigint NOT NULL DEFAULT 0
 );
-INSERT INTO {meta} (version) VALUES ({version}) ON CONFLICT DO NOTHING;
+INSERT INTO {meta} AS m (version) VALUES ({version}) ON CONFLICT (one) DO UPDATE SET version = excluded.version
+    WHERE m.version < excluded.version;
 
 -- The last id of each channel that retention has dropped in the last day.
 CREATE TABLE IF NOT EXISTS {tops} (
@@ -50,6 +51,46 @@ END
 $tidings$;
 CREATE OR REPLACE TRIGGER tidings_in_order BEFORE INSERT ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {in_order}();
+
+-- What follows an id, in the order of ids, with the state of the ledger and the event of an id that is known. Once, with an
+-- id that is null, when nothing follows. Planned once for each connection.
+CREATE OR REPLACE FUNCTION {read}(after_id bigint, known_id bigint)
+    RETURNS TABLE (epoch text, dropped bigint, known text, id bigint, channel text, event_name text, event_id text, data text)
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off AS $tidings$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT s.epoch, s.dropped, (SELECT event_id::text FROM {table} WHERE id = known_id), r.*
+        FROM (SELECT {epoch} AS epoch, dropped FROM {meta} LIMIT 1) s
+        LEFT JOIN LATERAL (SELECT {columns} FROM {table} WHERE id > after_id ORDER BY id LIMIT {rows}) r ON true
+        ORDER BY r.id;
+END
+$tidings$;
+
+-- Writes events, those with a key unless the key was there in the last five minutes. For each, by its number: its id, or that
+-- of the first one with its key, the id of that event, and the epoch. In a transaction that has the lock.
+CREATE OR REPLACE FUNCTION {write}(channels text[], names text[], event_ids text[], datas text[], keys text[])
+    RETURNS TABLE (n bigint, id bigint, event_id text, epoch text)
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off AS $tidings$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(channels, names, event_ids, datas, keys) WITH ORDINALITY
+            AS g (channel, event_name, event_id, data, key, n)
+    ), old AS MATERIALIZED (
+        SELECT g.n, o.id, o.event_id FROM given g CROSS JOIN LATERAL (
+            SELECT id, event_id FROM {table} l WHERE l.channel = g.channel AND l.key = g.key
+                AND l.created_at > clock_timestamp() - interval '5 minutes' ORDER BY id DESC LIMIT 1
+        ) o WHERE g.key IS NOT NULL
+    ), new AS (
+        INSERT INTO {table} (channel, event_name, event_id, data, key)
+            SELECT channel, event_name, event_id, data::json, key FROM given WHERE n NOT IN (SELECT n FROM old) ORDER BY n
+            RETURNING id, event_id
+    )
+    SELECT g.n, coalesce(o.id, i.id), coalesce(o.event_id, i.event_id), s.epoch
+        FROM (SELECT {epoch} AS epoch FROM {meta} LIMIT 1) s, given g
+        LEFT JOIN old o ON o.n = g.n LEFT JOIN new i ON i.event_id = g.event_id ORDER BY g.n;
+END
+$tidings$;
 
 -- Makes partitions for what comes and drops those that only hold what is older than `keep`. Never the newest event.
 CREATE OR REPLACE FUNCTION {rotate}(keep interval) RETURNS void LANGUAGE plpgsql SECURITY DEFINER

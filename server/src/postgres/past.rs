@@ -29,6 +29,8 @@ struct State {
     backoff: Backoff,
     retry_at: Instant,
     reason: String,
+    /// How often the reader's link had come back at the last attempt.
+    returns: u64,
 }
 
 impl Past {
@@ -38,6 +40,7 @@ impl Past {
             backoff: Backoff::default(),
             retry_at: Instant::now(),
             reason: String::new(),
+            returns: 0,
         };
         Self { shared, runtime: Handle::current(), state: Mutex::new(state) }
     }
@@ -52,9 +55,12 @@ impl Past {
         if let Some(link) = state.link.as_ref().filter(|link| !link.client.is_closed()) {
             return Ok(link.clone());
         }
-        if Instant::now() < state.retry_at {
+        // Where the reader gets through, so does this one.
+        let returns = self.shared.returns();
+        if returns == state.returns && Instant::now() < state.retry_at {
             return Err(state.reason.clone());
         }
+        state.returns = returns;
         let shared = self.shared.clone();
         let opened = self.runtime.spawn(async move { Link::open(&shared.config, None).await }).await;
         match opened.unwrap_or_else(|error| Err(error.to_string())) {

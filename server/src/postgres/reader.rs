@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tidings_protocol::{Why, is_valid_event};
@@ -134,6 +134,7 @@ impl Reader {
             };
             backoff.reset();
             if shared.down.lock().take().is_some() {
+                shared.returns.fetch_add(1, Ordering::Relaxed);
                 info!("the link to the backplane is back");
             }
             if !self.waiting.is_empty()

@@ -1,11 +1,12 @@
 //! The ledger's table: its name, its migration, and whether it is there.
 
+use super::ledger;
 use crate::BroadcastError;
 use std::{fmt, str::FromStr};
 use tokio_postgres::{Client, error::SqlState};
 
 /// What [`migration`](Table::migration) makes. One that finds another number says which program is too old.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The oldest server with everything the ledger needs: triggers on partitioned tables, and ids out of the box.
 const OLDEST_SERVER: i32 = 140_000;
@@ -71,6 +72,14 @@ impl Table {
         self.quoted("_rotate")
     }
 
+    pub(super) fn read(&self) -> String {
+        self.quoted("_read")
+    }
+
+    pub(super) fn write(&self) -> String {
+        self.quoted("_write")
+    }
+
     /// The lock that puts transactions in order, as an SQL expression.
     pub(super) fn lock(&self) -> String {
         format!("hashtextextended('tidings {self}', 0)")
@@ -93,6 +102,11 @@ impl Table {
             ("{tops}", self.tops()),
             ("{in_order}", self.quoted("_in_order")),
             ("{rotate}", self.rotate()),
+            ("{read}", self.read()),
+            ("{write}", self.write()),
+            ("{epoch}", ledger::epoch("epoch")),
+            ("{columns}", ledger::COLUMNS.to_owned()),
+            ("{rows}", ledger::ROWS.to_string()),
             ("{lock}", self.lock()),
             ("{version}", VERSION.to_string()),
         ]
@@ -144,10 +158,15 @@ impl Table {
              ('USAGE on the sequence of {self}.id', has_sequence_privilege(pg_get_serial_sequence('{self}', 'id'), 'USAGE')), \
              ('SELECT and UPDATE on {meta}', has_table_privilege('{meta}', 'SELECT') AND has_table_privilege('{meta}', 'UPDATE')), \
              ('SELECT on {tops}', has_table_privilege('{tops}', 'SELECT')), \
-             ('EXECUTE on {rotate}', has_function_privilege('{rotate}(interval)', 'EXECUTE'))) AS r (n, has) WHERE NOT has",
+             ('EXECUTE on {rotate}', has_function_privilege('{rotate}(interval)', 'EXECUTE')), \
+             ('EXECUTE on {read}', has_function_privilege('{read}(bigint, bigint)', 'EXECUTE')), \
+             ('EXECUTE on {write}', has_function_privilege('{write}(text[], text[], text[], text[], text[])', 'EXECUTE')) \
+             ) AS r (n, has) WHERE NOT has",
             meta = self.meta(),
             tops = self.tops(),
             rotate = self.rotate(),
+            read = self.read(),
+            write = self.write(),
         );
         let missing = client.query_typed(&rights, &[]).await.map_err(|error| config(super::words(&error)))?;
         if missing.is_empty() {

@@ -5,6 +5,7 @@ use super::{
     link::{Link, within},
 };
 use crate::{Event, Position, Published, backoff::Backoff, event::event_id};
+use futures_util::FutureExt;
 use std::{collections::HashSet, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     backoff: Backoff,
     retry_at: Instant,
     reason: String,
+    /// How often the reader's link had come back at the last attempt.
+    returns: u64,
 }
 
 /// Why a batch was not written.
@@ -48,7 +51,7 @@ struct Refusal {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, link: Link) -> Self {
         let (held, backoff, retry_at, reason) = (None, Backoff::default(), Instant::now(), String::new());
-        Self { shared, jobs, held, link: Some(link), backoff, retry_at, reason }
+        Self { shared, jobs, held, link: Some(link), backoff, retry_at, reason, returns: 0 }
     }
 
     /// Writes until the broadcaster is closed and everything that was handed in is written.
@@ -95,7 +98,7 @@ impl Writer {
         }
         match self.try_write(&batch).await {
             Ok(published) => {
-                self.shared.written();
+                self.shared.wake.notify_one();
                 for (job, published) in batch.into_iter().zip(published) {
                     let _ = job.said.send(Ok(published));
                 }
@@ -116,9 +119,12 @@ impl Writer {
             return Ok(());
         }
         self.link = None;
-        if Instant::now() < self.retry_at {
+        // Where the reader gets through, so does this one.
+        let returns = self.shared.returns();
+        if returns == self.returns && Instant::now() < self.retry_at {
             return Err(self.reason.clone());
         }
+        self.returns = returns;
         match Link::open(&self.shared.config, None).await {
             Ok(link) => {
                 self.link = Some(link);
@@ -158,10 +164,13 @@ impl Writer {
         // Sent at once, in this order. When one fails, what follows does too, and the last one rolls back.
         let (mut culprit, mut code) = (false, None);
         let transaction = async {
-            let (begun, written, ended) = futures_util::join!(
+            let (begun, written, ended, ()) = futures_util::join!(
                 client.batch_execute(&ledger.begin),
                 client.query_typed(&ledger.write, &values),
                 client.batch_execute("COMMIT"),
+                // In a transaction of its own: it takes a lock of the whole server, which no commit may hold up. It is sent, and
+                // its answer is not waited for.
+                async { drop(client.batch_execute(&ledger.notify).now_or_never()) },
             );
             if let (Ok(()), Err(error)) = (&begun, &written) {
                 code = error.code().cloned();

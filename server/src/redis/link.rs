@@ -2,6 +2,7 @@
 
 use super::{info::Info, message, message::Past, options::RedisOptions, sentinel};
 use crate::{BroadcastError, Event, History, Published, Range, envelope};
+use futures_util::{join, try_join};
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, RedisError, Value, aio::MultiplexedConnection, cmd,
@@ -42,6 +43,7 @@ pub(super) struct Link {
 }
 
 /// The names under which the server has our scripts.
+#[derive(Default)]
 struct Scripts {
     publish: String,
     live: String,
@@ -88,29 +90,24 @@ impl Link {
                 Ok::<_, ()>(())
             });
         let wrong = |what: String| BroadcastError::Config(format!("Redis at {}: {what}", options.address));
-        let opening = async {
+        let unheard = |error: LinkError| wrong(error.to_string());
+        let connecting = async {
             let client = options.client(sentinel::master(&options).await.map_err(wrong)?)?;
             let opened = client.get_multiplexed_async_connection_with_config(&config).await;
-            let connection = opened.map_err(|error| wrong(refusal(&error)))?;
-            let scripts = Scripts {
-                publish: String::new(),
-                live: String::new(),
-                read: String::new(),
-                renew: String::new(),
-            };
-            let info = Info::parse("");
-            let mut link =
-                Self { options: options.clone(), connection, info, kept_all: false, scripts, loss };
-            link.info = link.info().await.map_err(|error| wrong(error.to_string()))?;
-            link.info.check().map_err(wrong)?;
-            link.kept_all = link.info.may_have_all && link.syncs_always().await;
-            link.scripts = link.load().await.map_err(|error| wrong(error.to_string()))?;
-            Ok(Arc::new(link))
+            opened.map_err(|error| wrong(refusal(&error)))
         };
-        match tokio::time::timeout(options.timeout, opening).await {
-            Ok(link) => link,
-            Err(_) => Err(wrong(format!("no answer within {:?}", options.timeout))),
-        }
+        let Ok(connection) = tokio::time::timeout(options.timeout, connecting).await else {
+            return Err(wrong(format!("no answer within {:?}", options.timeout)));
+        };
+        let (connection, scripts, info) = (connection?, Scripts::default(), Info::parse(""));
+        let mut link = Self { options: options.clone(), connection, info, kept_all: false, scripts, loss };
+        // Asked at once: each question may take as long as any other.
+        let (info, scripts) = join!(link.info(), link.load());
+        link.info = info.map_err(unheard)?;
+        link.info.check().map_err(wrong)?;
+        link.scripts = scripts.map_err(unheard)?;
+        link.kept_all = link.info.may_have_all && link.syncs_always().await;
+        Ok(Arc::new(link))
     }
 
     async fn load(&self) -> Result<Scripts, LinkError> {
@@ -119,12 +116,13 @@ impl Link {
             redis::from_redis_value(answer).map_err(|error| LinkError::Unreadable(error.to_string()))
         };
         let common = include_str!("common.lua");
-        Ok(Scripts {
-            publish: load([common, include_str!("publish.lua")].concat()).await?,
-            live: load(include_str!("live.lua").to_owned()).await?,
-            read: load([common, include_str!("read.lua")].concat()).await?,
-            renew: load([common, include_str!("renew.lua")].concat()).await?,
-        })
+        let (publish, live, read, renew) = try_join!(
+            load([common, include_str!("publish.lua")].concat()),
+            load(include_str!("live.lua").to_owned()),
+            load([common, include_str!("read.lua")].concat()),
+            load([common, include_str!("renew.lua")].concat()),
+        )?;
+        Ok(Scripts { publish, live, read, renew })
     }
 
     async fn info(&self) -> Result<Info, LinkError> {

@@ -2,14 +2,15 @@
 
 use crate::{
     client::Client,
-    node::{Backplane, Fragile, until},
+    node::{Backplane, Fragile, until, within},
     served::Served,
 };
 use serde_json::json;
 use std::{
+    cell::Cell,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 use tidings_server::{
     BroadcastError, Broadcaster, Config, Event, Gateway, Histories, Revocation, Subject, Target,
@@ -41,8 +42,14 @@ async fn readiness(gateway: SocketAddr) -> (u16, String) {
 }
 
 async fn until_readiness_is(gateway: SocketAddr, wanted: u16) -> String {
-    until(&format!("/readyz is {wanted}"), async || readiness(gateway).await.0 == wanted).await;
-    readiness(gateway).await.1
+    let said = Cell::new(String::new());
+    until(&format!("/readyz is {wanted}"), async || {
+        let (status, answer) = readiness(gateway).await;
+        said.set(answer);
+        status == wanted
+    })
+    .await;
+    said.into_inner()
 }
 
 /// Who is disconnected or locked out on one gateway is so on the others, and on those that start later.
@@ -90,10 +97,8 @@ pub(crate) async fn clients_stay_while_the_backplane_is_away(mut backplane: impl
     backplane.kill();
     let reason = until_readiness_is(near.address, 503).await;
     assert!(reason.contains("application/problem+json"), "{reason}");
-    let asked = Instant::now();
-    let refused = far.gateway.publish("a", event(2)).await;
+    let refused = within(REFUSED_WITHIN, far.gateway.publish("a", event(2))).await;
     assert!(matches!(refused, Err(BroadcastError::Publish(_))), "{refused:?}");
-    assert!(asked.elapsed() < REFUSED_WITHIN, "refused after {:?}", asked.elapsed());
 
     backplane.start_again();
     until_readiness_is(near.address, 200).await;

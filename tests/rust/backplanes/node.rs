@@ -138,6 +138,19 @@ pub(crate) async fn publish(node: &dyn Broadcaster, channel: &str, n: u64) -> Pu
     node.publish(channel, Event::new("e", json!(n))).await.expect("published")
 }
 
+/// Publishes an event with a key as a client does: again and again, until it is accepted.
+pub(crate) async fn publish_at_last(node: &dyn Broadcaster, channel: &str, event: Event) -> Published {
+    let repeat = async {
+        loop {
+            match node.publish(channel, event.clone()).await {
+                Ok(published) => return published,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, repeat).await.expect("accepted at last")
+}
+
 pub(crate) fn number(delivery: &Delivery) -> u64 {
     delivery.event.data().as_str().parse().expect("a number")
 }
@@ -158,12 +171,26 @@ pub(crate) fn gaps(notices: &[Notice]) -> Vec<(&Position, Why)> {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    until_nothing(what, async || (!is_so().await).then(String::new)).await;
+}
+
+/// Waits until nothing is in the way any longer.
+pub(crate) async fn until_nothing(what: &str, in_the_way: impl AsyncFn() -> Option<String>) {
+    let last = Mutex::new(String::new());
     let wait = async {
-        while !is_so().await {
+        while let Some(reason) = in_the_way().await {
+            *last.lock().await = reason;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    if timeout(PATIENCE, wait).await.is_err() {
+        panic!("never: {what}: {}", last.lock().await);
+    }
+}
+
+/// What `work` says, when that is said in time. However late the machine is, who is ready is not too late.
+pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> T {
+    timeout(time, work).await.unwrap_or_else(|_| panic!("not within {time:?}"))
 }
 
 pub(crate) async fn until_up(node: &dyn Broadcaster) {

@@ -9,7 +9,7 @@ use crate::{
     faults::survives,
     gateways::clients_stay_while_the_backplane_is_away,
     killed,
-    node::{Backplane, Fragile, Remote, histories},
+    node::{Backplane, Fragile, PATIENCE, Remote, histories},
     servers::redis::Redis,
     storm::weathers,
 };
@@ -34,14 +34,16 @@ fn shared() -> Arc<Redis> {
     })
 }
 
-/// How to reach a server: with little patience, so that a fault is soon noticed.
+/// How to reach a server that often says whether it is still there.
 fn options(address: SocketAddr) -> RedisOptions {
     let options = RedisOptions::from_url(&format!("redis://{address}")).expect("an address");
-    options.timeout(Duration::from_secs(1)).probe_every(Duration::from_millis(300))
+    options.probe_every(Duration::from_millis(300))
 }
 
 async fn connect(address: SocketAddr) -> Arc<RedisBroadcaster> {
-    Arc::new(RedisBroadcaster::connect(options(address), histories()).await.expect("connected"))
+    // A machine that is busy is no fault.
+    let options = options(address).timeout(PATIENCE);
+    Arc::new(RedisBroadcaster::connect(options, histories()).await.expect("connected"))
 }
 
 /// The shared server, with prefixes of its own.
@@ -86,7 +88,9 @@ impl Remote for Redis {
     }
 
     async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
-        connect(address).await
+        // With little patience, so that a fault is soon noticed.
+        let options = options(address).timeout(Duration::from_secs(1));
+        Arc::new(RedisBroadcaster::connect(options, histories()).await.expect("connected"))
     }
 }
 

@@ -6,26 +6,57 @@ pub(crate) mod redis;
 
 use crate::node::PATIENCE;
 use std::{
-    fs,
-    net::{Ipv4Addr, TcpListener},
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
+use tokio::net::TcpSocket;
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+/// A port of 127.0.0.1 that is the test's for as long as this is there, between two lives of a server too: the kernel gives
+/// it to nobody else, and no connection begins there. Nobody listens until a server does, by `SO_REUSEADDR`, as all
+/// of ours do.
+pub(crate) struct Port {
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Port {
+    pub(crate) fn hold() -> Self {
+        let hold = || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+            io::Result::Ok(Self { address: socket.local_addr()?, _held: socket })
+        };
+        hold().expect("a free port")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.address.port()
+    }
 }
 
 /// A new one, for who removes it in the end.
 pub(crate) fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("tidings-{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+    loop {
+        let name = format!("tidings-{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => return folder,
+            // A process that had this number was killed and has left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("{}: {error}", folder.display()),
+        }
+    }
 }
 
 /// Makes `to` what `from` is.

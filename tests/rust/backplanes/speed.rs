@@ -1,9 +1,11 @@
 //! No test: how fast two gateways are over each backplane. `cargo xtask bench` runs it, and says which programs to measure.
 
-use crate::{node::PATIENCE, servers};
+use crate::{
+    node::PATIENCE,
+    servers::{self, Port},
+};
 use std::{
     env,
-    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -23,12 +25,13 @@ const CROWD: &str = "100";
 /// A gateway in a process of its own; it is killed when this is dropped.
 struct Gateway {
     process: Child,
-    address: SocketAddr,
+    port: Port,
 }
 
 impl Gateway {
     fn start(backplane: &[&str]) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, servers::free_port()));
+        let port = Port::hold();
+        let address = port.address();
         let program = env::var_os("TIDINGS_BIN").expect("TIDINGS_BIN names the gateway's program");
         let process = Command::new(program)
             .args(["serve", "--workers", "1", "--bind", &address.to_string()])
@@ -42,7 +45,7 @@ impl Gateway {
             .stdout(Stdio::null())
             .spawn()
             .expect("the gateway starts");
-        let mut gateway = Self { process, address };
+        let mut gateway = Self { process, port };
         let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(address).is_err() {
             let ended = gateway.process.try_wait().expect("a child");
@@ -67,10 +70,10 @@ fn measure(name: &str, backplane: &[&str]) {
     for (load, arguments) in LOADS {
         let (near, far) = (Gateway::start(backplane), Gateway::start(backplane));
         // Memory is within one gateway.
-        let publish_to = if backplane.is_empty() { near.address } else { far.address };
+        let publish_to = if backplane.is_empty() { near.port.address() } else { far.port.address() };
         let output =
             Command::new(env::var_os("TIDINGS_LOAD").expect("TIDINGS_LOAD names the load's program"))
-                .args(["fan-out", "--dialect", "tidings", "--address", &near.address.to_string()])
+                .args(["fan-out", "--dialect", "tidings", "--address", &near.port.address().to_string()])
                 .args(["--publish-to", &publish_to.to_string(), "--pid", &near.process.id().to_string()])
                 .args(["--subscribers", CROWD, "--publishers", CROWD, "--channels", CROWD])
                 .args(if quick {

@@ -1,7 +1,7 @@
 //! Other programs on the same Redis, and what Redis does with our keys.
 
 use super::prefixed;
-use crate::node::{histories, number, publish, subscribe};
+use crate::node::{histories, number, publish, subscribe, until};
 use serde_json::json;
 use std::time::Duration;
 use tidings_server::{Broadcaster, Event, Histories, History, Range};
@@ -63,7 +63,7 @@ async fn the_oldest_go_by_age_and_size() {
         .with("small", History { bytes: 250, ..all })
         .and_then(|h| h.with("brief", History { age: Duration::from_millis(400), ..all }))
         .expect("patterns");
-    let node = backplane.node(histories).await;
+    let (node, patient) = (backplane.node(histories).await, backplane.node(Histories::new(all)).await);
     for n in 1..=9 {
         publish(&node, "small", n).await;
         publish(&node, "brief", n).await;
@@ -71,16 +71,15 @@ async fn the_oldest_go_by_age_and_size() {
     let page = node.history("small", ALL).await.expect("open").expect("history");
     let kept = page.events.len() as u64;
     assert!((2..=5).contains(&kept) && page.floor == 9 - kept, "{page:?}");
-    loop {
+    until("it is too old", async || {
         let page = node.history("brief", ALL).await.expect("open").expect("history");
         assert_eq!(page.floor + page.events.len() as u64, 9);
-        if page.events.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    publish(&node, "brief", 10).await;
-    let page = node.history("brief", ALL).await.expect("open").expect("history");
+        page.events.is_empty()
+    })
+    .await;
+    // By who keeps it for long, so that it is not too old when it is looked at.
+    publish(&patient, "brief", 10).await;
+    let page = patient.history("brief", ALL).await.expect("open").expect("history");
     assert_eq!((page.events.len(), page.floor), (1, 9));
 }
 
@@ -115,8 +114,6 @@ async fn nobody_is_subscribed_without_a_subscription() {
         drop(node.subscribe("a".into(), seen.sink()));
         let started = node.subscribe("a".into(), seen.sink());
         let _ = tokio::time::timeout(Duration::ZERO, started).await;
-        while subscribers().as_deref() != Some("0") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("nobody is subscribed", async || subscribers().as_deref() == Some("0")).await;
     }
 }

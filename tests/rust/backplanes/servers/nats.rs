@@ -1,10 +1,10 @@
 //! `nats-server`: one, or a cluster, each with a folder of its own.
 
-use super::{folder, free_port, freeze, until};
+use super::{Port, folder, freeze, until};
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -14,11 +14,9 @@ use std::{
 pub(crate) struct Server {
     folder: PathBuf,
     pub(crate) address: SocketAddr,
+    /// The one for its clients, and the one for the other servers of its cluster.
+    _ports: Vec<Port>,
     process: Option<Child>,
-}
-
-pub(crate) fn free_ports() -> [u16; 3] {
-    [free_port(), free_port(), free_port()]
 }
 
 impl Server {
@@ -29,37 +27,42 @@ impl Server {
 
     /// One server, with `settings` besides JetStream.
     pub(crate) fn with(settings: &str) -> Self {
-        let mut server = Self::prepare(free_port(), settings);
-        server.restart();
-        server
+        Self::at(Vec::new(), settings)
     }
 
     /// Three servers that know each other.
     pub(crate) fn cluster() -> [Self; 3] {
-        let routes = free_ports();
-        Self::cluster_over(routes, routes)
+        let routes = [Port::hold(), Port::hold(), Port::hold()];
+        let from = routes.each_ref().map(Port::number);
+        Self::cluster_over(routes, from)
     }
 
     /// Three servers that listen for each other at `routes`, and are found there at the ports `from` outside.
-    pub(crate) fn cluster_over(routes: [u16; 3], from: [u16; 3]) -> [Self; 3] {
+    pub(crate) fn cluster_over(routes: [Port; 3], from: [u16; 3]) -> [Self; 3] {
         let known = from.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
-        [0, 1, 2].map(|n| {
-            let (port, outside) = (routes[n], from[n]);
-            Self::with(&format!(
+        let mut outside = from.into_iter();
+        routes.map(|route| {
+            let (port, outside) = (route.number(), outside.next().expect("as many"));
+            let settings = format!(
                 "server_name: s{port}\nping_interval: \"1s\"\ncluster {{ name: c, listen: \"127.0.0.1:{port}\", \
                  advertise: \"127.0.0.1:{outside}\", routes: [{known}], no_advertise: true }}\n"
-            ))
+            );
+            Self::at(vec![route], &settings)
         })
     }
 
-    fn prepare(port: u16, settings: &str) -> Self {
-        let folder = folder("nats");
+    fn at(mut ports: Vec<Port>, settings: &str) -> Self {
+        let (folder, port) = (folder("nats"), Port::hold());
+        let address = port.address();
+        ports.push(port);
         let store = folder.join("store");
         let config = format!(
-            "listen: \"127.0.0.1:{port}\"\n{settings}\njetstream {{ store_dir: {store:?}, max_mem: 256M, max_file: 1G }}\n"
+            "listen: \"{address}\"\n{settings}\njetstream {{ store_dir: {store:?}, max_mem: 256M, max_file: 1G }}\n"
         );
         fs::write(folder.join("nats.conf"), config).expect("a configuration");
-        Self { folder, address: (Ipv4Addr::LOCALHOST, port).into(), process: None }
+        let mut server = Self { folder, address, _ports: ports, process: None };
+        server.restart();
+        server
     }
 
     /// `nats://` and the address.

@@ -1,10 +1,10 @@
 //! PostgreSQL in a temporary folder, on a free port.
 
-use super::free_port;
+use super::Port;
 use std::{
     ffi::CString,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -19,7 +19,7 @@ use tokio_postgres::{Client, NoTls};
 /// A server. Killed when it is dropped, with its folder.
 pub(crate) struct Server {
     folder: PathBuf,
-    port: u16,
+    port: Port,
     child: Option<Child>,
 }
 
@@ -126,11 +126,11 @@ impl Server {
             .arg(&data));
         let mut settings = fs::read_to_string(data.join("postgresql.conf")).expect("settings");
         settings.push_str(
-            "fsync = off\nmax_connections = 300\nmax_wal_senders = 5\nunix_socket_directories = ''\n",
+            "fsync = off\nmax_connections = 1000\nmax_wal_senders = 5\nunix_socket_directories = ''\n",
         );
         settings.push_str(more);
         fs::write(data.join("postgresql.conf"), settings).expect("settings");
-        let mut server = Self { folder, port: free_port(), child: None };
+        let mut server = Self { folder, port: Port::hold(), child: None };
         server.resume();
         server
     }
@@ -141,7 +141,7 @@ impl Server {
         run(command(&program("pg_basebackup"))
             .args(["--no-sync", "-c", "fast", "-R", "-X", "stream", "-d", &self.url("postgres"), "-D"])
             .arg(folder.join("data")));
-        let mut server = Self { folder, port: free_port(), child: None };
+        let mut server = Self { folder, port: Port::hold(), child: None };
         server.resume();
         server
     }
@@ -149,7 +149,7 @@ impl Server {
     /// Starts it again after it was killed.
     pub(crate) fn resume(&mut self) {
         let deadline = std::time::Instant::now() + crate::node::PATIENCE;
-        let port = self.port.to_string();
+        let port = self.port.number().to_string();
         loop {
             // It ends at once while a process of the server before it has not.
             if self.child.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some()) {
@@ -170,7 +170,7 @@ impl Server {
             fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log");
         let mut started = command(&program("postgres"));
         started.arg("-D").arg(self.folder.join("data")).args(["-c", "listen_addresses=127.0.0.1", "-p"]);
-        started.arg(self.port.to_string()).stdout(Stdio::null()).stderr(log);
+        started.arg(self.port.number().to_string()).stdout(Stdio::null()).stderr(log);
         started.spawn().expect("a server")
     }
 
@@ -207,7 +207,7 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.port.address()
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
@@ -266,17 +266,17 @@ impl Drop for Server {
 pub(crate) struct Bouncer {
     child: Child,
     folder: PathBuf,
-    port: u16,
+    port: Port,
 }
 
 impl Bouncer {
     pub(crate) async fn start(server: &Server, database: &str) -> Self {
-        let (folder, port) = (folder("pgbouncer"), free_port());
+        let (folder, port) = (folder("pgbouncer"), Port::hold());
         let users = folder.join("users");
         fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
-        let behind = server.address().port();
+        let (behind, listens) = (server.address().port(), port.number());
         let settings = format!(
-            "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+            "[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listens}\nunix_socket_dir =\nauth_type = any\n\
              auth_file = {}\npool_mode = transaction\ndefault_pool_size = 10\n\
              [databases]\n{database} = host=127.0.0.1 port={behind} user=postgres\n",
             users.display()
@@ -293,7 +293,7 @@ impl Bouncer {
             .expect("pgbouncer");
         let bouncer = Self { child, folder, port };
         let ready = async {
-            while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            while tokio::net::TcpStream::connect(bouncer.port.address()).await.is_err() {
                 tokio::task::yield_now().await;
             }
         };
@@ -302,7 +302,7 @@ impl Bouncer {
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
-        url((Ipv4Addr::LOCALHOST, self.port).into(), database)
+        url(self.port.address(), database)
     }
 }
 

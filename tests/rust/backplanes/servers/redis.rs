@@ -1,11 +1,11 @@
 //! A Redis of our own.
 
-use super::{folder, free_port, freeze, until};
+use super::{Port, folder, freeze, until};
 use crate::node::PATIENCE;
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -13,7 +13,7 @@ use std::{
 
 /// `redis-server` on a port and in a folder of its own; it is killed when this is dropped.
 pub(crate) struct Redis {
-    port: u16,
+    port: Port,
     folder: PathBuf,
     /// With what it listens on this port.
     listens: &'static str,
@@ -37,7 +37,7 @@ impl Redis {
     }
 
     fn start_at(listens: &'static str, arguments: &[&str], settings: &str) -> Self {
-        let (port, folder) = (free_port(), folder("redis"));
+        let (port, folder) = (Port::hold(), folder("redis"));
         fs::write(folder.join("sentinel.conf"), settings).expect("a file");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut redis = Self { port, folder, listens, arguments, process: None };
@@ -46,7 +46,7 @@ impl Redis {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.port.address()
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -56,7 +56,7 @@ impl Redis {
     /// Starts it after [`kill`](Self::kill), with what it has on disk.
     pub(crate) fn start_again(&mut self) {
         let mut command = Command::new("redis-server");
-        let port = self.port.to_string();
+        let port = self.port.number().to_string();
         if self.listens == "sentinel" {
             command.args(["sentinel.conf", "--port", &port, "--bind", "127.0.0.1"]);
         } else {
@@ -100,7 +100,7 @@ impl Redis {
     /// What `redis-cli` prints.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string()])
+            .args(["-p", &self.port.number().to_string()])
             .args(arguments)
             .output()
             .expect("redis-cli runs: install Debian's package redis-tools");
