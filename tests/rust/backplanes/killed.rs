@@ -20,9 +20,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tidings_server::{
-    Backplane, Delivery, Event, Notice, Place, Position, Published, protocol::Why,
-};
+use tidings_server::{Backplane, Delivery, Event, Notice, Place, Position, Published, protocol::Why};
 use ulid::Ulid;
 
 /// In the process that a test has started: which backplane its gateway is over.

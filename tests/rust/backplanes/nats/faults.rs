@@ -129,6 +129,8 @@ async fn a_server_that_lost_its_last_events_begins_another_epoch() {
     server.restart();
     until_up(&*one).await;
     until_up(&*two).await;
+    // A node is up before its channels are: what is published until they are is told by the gap.
+    seen.when(|told| told.len() > 10).await;
     let published = publish(&*two, "a", 10).await.position.expect("history");
     assert_ne!(published.epoch, start.epoch);
     let told = seen
