@@ -9,7 +9,7 @@ let booted = false
 /** The wasm is compiled when the first client is made: importing does nothing. */
 function boot() {
   if (booted) return
-  initSync({ module: new WebAssembly.Module(decode(text, singles)) })
+  initSync(new WebAssembly.Module(decode(text, singles)))
   booted = true
 }
 

@@ -73,7 +73,7 @@ impl Names {
         let rest: String = short.split_inclusive('\n').filter(listed).collect();
         let modules = "return {\n        __proto__: null,";
         ensure!(rest.matches(modules).count() == 1, "the glue has another table of modules");
-        Ok(rest.replace(modules, &format!("{modules} \"{SHORT_MODULE}\": {{ {table} }},")))
+        Ok(rest.replace(modules, &format!("return {{ \"{SHORT_MODULE}\": {{ {table} }},")))
     }
 }
 
@@ -121,8 +121,7 @@ mod tests {
         let short = r#"
             wasm.d(wasm.client_onward, memory, wasm.c)
             { a: function() {}, b: function() {} }
-    return {
-        __proto__: null, "a": { ...import0, e: import1.clear },
+    return { "a": { ...import0, e: import1.clear },
     };"#;
         assert_eq!(Names::read(PRINTED).unwrap().shorten(glue).unwrap(), short);
     }

@@ -3,12 +3,11 @@
 //! A table holds the functions that are called by address. js-sys has dozens there whose only users are gone once
 //! wasm-bindgen has read them, and wasm-opt keeps whatever a table holds.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::collections::HashSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use walrus::{
     ConstExpr, ElementItems, ElementKind, ExportItem, FunctionId, FunctionKind, GlobalKind, Module,
-    ModuleConfig,
     ir::{self, Value, Visitor},
     passes,
 };
@@ -19,16 +18,7 @@ pub(crate) const BASE: u32 = 601;
 
 /// Takes the functions out of the wasm's table, and then out of the wasm, that are reached in no other way. An address is
 /// taken for used wherever its number stands, in code that is reached or in data.
-pub(crate) fn prune(path: &Path) -> Result<()> {
-    let mut module = ModuleConfig::new()
-        .generate_producers_section(false)
-        .generate_name_section(false)
-        .parse(&fs::read(path).with_context(|| format!("reading {}", path.display()))?)?;
-    shrink(&mut module)?;
-    fs::write(path, module.emit_wasm()).with_context(|| format!("writing {}", path.display()))
-}
-
-fn shrink(module: &mut Module) -> Result<()> {
+pub(crate) fn prune(module: &mut Module) -> Result<()> {
     let Some(table) = module.tables.main_function_table()? else { return Ok(()) };
     if module.exports.iter().any(|export| matches!(export.item, ExportItem::Table(id) if id == table)) {
         bail!("JavaScript may call any function of the wasm's table");
@@ -65,25 +55,8 @@ fn shrink(module: &mut Module) -> Result<()> {
     if let ElementKind::Active { offset, .. } = &mut element.kind {
         *offset = ConstExpr::Value(Value::I32(base + first as i32));
     }
-    let data: Vec<_> = module.data.iter().map(|data| data.id()).collect();
-    for id in data {
-        forget_compiler(&mut module.data.get_mut(id).value);
-    }
     passes::gc::run(module);
     Ok(())
-}
-
-/// Where a panic happened, the standard library's files are named with the compiler's commit: 40 digits that do not
-/// compress, in a message that nobody sees.
-fn forget_compiler(data: &mut [u8]) {
-    const FOLDER: &[u8] = b"/rustc/";
-    const DIGITS: usize = 40;
-    for start in FOLDER.len()..data.len().saturating_sub(DIGITS) {
-        let (before, rest) = data.split_at_mut(start);
-        if before.ends_with(FOLDER) && rest[..DIGITS].iter().all(u8::is_ascii_hexdigit) {
-            rest[..DIGITS].fill(b'0');
-        }
-    }
 }
 
 /// What is reached from the exports.
@@ -198,7 +171,7 @@ mod tests {
             builder.finish(Vec::new(), &mut module.funcs)
         });
 
-        shrink(&mut module).unwrap();
+        prune(&mut module).unwrap();
         let element = module.elements.get(segment);
         let ElementKind::Active { offset: ConstExpr::Value(Value::I32(offset)), .. } = element.kind else {
             panic!("{:?}", element.kind)
@@ -206,13 +179,5 @@ mod tests {
         let ElementItems::Functions(left) = &element.items else { panic!("{:?}", element.items) };
         assert_eq!((offset, left), (AT + 1, &vec![called, called, called, by_called, in_data]));
         assert!(module.funcs.iter().all(|function| ![unused, only_by_unused].contains(&function.id())));
-    }
-
-    #[test]
-    fn the_compilers_commit_goes_and_the_rest_stays() {
-        let mut data = format!("x/rustc/{}/library/a.rs /rustc/short", "9a".repeat(20)).into_bytes();
-        forget_compiler(&mut data);
-        let left = format!("x/rustc/{}/library/a.rs /rustc/short", "0".repeat(40));
-        assert_eq!(String::from_utf8(data).unwrap(), left);
     }
 }

@@ -6,11 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use walrus::ModuleConfig;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
+    glue,
     names::Names,
-    setup,
+    panics, setup,
     step::{output, read, show, step},
     table,
     workspace::Workspace,
@@ -80,11 +82,10 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
             .out_name("glue")
             .web(true)?
             .typescript(false)
-            .remove_name_section(true)
             .remove_producers_section(true)
             .omit_default_module_path(true)
             .generate(out)?;
-        table::prune(&out.join("glue_bg.wasm"))
+        lighten(&out.join("glue_bg.wasm"))
     })?;
     step("optimizing the wasm (wasm-opt -Oz)", || {
         let optimized = out.join("optimized.wasm");
@@ -97,7 +98,22 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
                 .args([&optimized, &out.join("glue_bg.wasm")]),
         )?;
         let glue = out.join("glue.js");
-        fs::write(&glue, Names::read(&names)?.shorten(&fs::read_to_string(&glue)?)?)?;
+        let trimmed = glue::trim(&fs::read_to_string(&glue)?)?;
+        fs::write(out.join("glue-long.js"), &trimmed)?;
+        fs::write(&glue, Names::read(&names)?.shorten(&trimmed)?)?;
         fs::read(&optimized).with_context(|| format!("reading {}", optimized.display()))
     })
+}
+
+/// Takes out of the wasm what nobody reaches, and what nobody sees.
+fn lighten(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut config = ModuleConfig::new();
+    let mut module = config
+        .generate_producers_section(false)
+        .generate_name_section(env::var_os("NAMED").is_some())
+        .parse(&bytes)?;
+    panics::silence(&mut module)?;
+    table::prune(&mut module)?;
+    fs::write(path, module.emit_wasm()).with_context(|| format!("writing {}", path.display()))
 }
