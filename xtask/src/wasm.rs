@@ -99,7 +99,6 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
         )?;
         let glue = out.join("glue.js");
         let trimmed = glue::trim(&fs::read_to_string(&glue)?)?;
-        fs::write(out.join("glue-long.js"), &trimmed)?;
         fs::write(&glue, Names::read(&names)?.shorten(&trimmed)?)?;
         fs::read(&optimized).with_context(|| format!("reading {}", optimized.display()))
     })
@@ -109,10 +108,7 @@ pub(crate) fn bind(workspace: &Workspace, compiled: &Path, out: &Path) -> Result
 fn lighten(path: &Path) -> Result<()> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let mut config = ModuleConfig::new();
-    let mut module = config
-        .generate_producers_section(false)
-        .generate_name_section(env::var_os("NAMED").is_some())
-        .parse(&bytes)?;
+    let mut module = config.generate_producers_section(false).generate_name_section(false).parse(&bytes)?;
     panics::silence(&mut module)?;
     table::prune(&mut module)?;
     fs::write(path, module.emit_wasm()).with_context(|| format!("writing {}", path.display()))
