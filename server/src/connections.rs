@@ -20,11 +20,29 @@ pub(crate) struct Connections {
     tally: Arc<Tally>,
 }
 
+/// What comes behind a chunk before the end of the hub's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Nothing,
+    /// Events of other channels only.
+    Others,
+    /// More of the same channel.
+    More,
+}
+
+/// What fan-out needs to know of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    socket: Exit,
+    /// Of how many channels it gets the events.
+    channels: u32,
+}
+
 /// The socket of a connection on which nothing waits, so that the next bytes may go out at once; -1 for any other.
 #[derive(Clone, Copy, Debug)]
-struct Lane(i32);
+struct Exit(i32);
 
-impl Lane {
+impl Exit {
     const CLOSED: Self = Self(-1);
 
     #[cfg(unix)]
@@ -90,30 +108,45 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) {
         let slot = self.all.insert(connection);
         if slot == self.lanes.len() {
-            self.lanes.push(Lane::CLOSED);
+            self.lanes.push(Lane { socket: Exit::CLOSED, channels: 0 });
         }
         self.settle(slot as u32);
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> Connection {
-        self.lanes[slot as usize] = Lane::CLOSED;
+        self.lanes[slot as usize].socket = Exit::CLOSED;
         let connection = self.all.remove(slot as usize);
         self.tally.queued_bytes.subtract(connection.counted_bytes.into());
         connection
     }
 
-    /// Sends `chunk` at once when nothing waits before it and `direct` says that nothing comes right behind it;
-    /// otherwise it waits for [`flush`](Self::flush), and true says that nobody has asked for that yet. At most `limit`
-    /// bytes wait.
+    /// The connection gets the events of one channel more.
+    pub(crate) fn subscribed(&mut self, slot: u32) {
+        self.lanes[slot as usize].channels += 1;
+    }
+
+    /// The connection, which may have gone, gets the events of one channel less.
+    pub(crate) fn unsubscribed(&mut self, slot: u32) {
+        self.lanes[slot as usize].channels -= 1;
+    }
+
+    /// Sends `chunk` at once when nothing waits before it and nothing may come `behind` it; otherwise it waits for
+    /// [`flush`](Self::flush), and true says that nobody has asked for that yet. At most `limit` bytes wait.
     pub(crate) fn send(
         &mut self,
         slot: u32,
         chunk: &Bytes,
-        direct: bool,
+        behind: Behind,
         limit: usize,
         now: u64,
     ) -> Result<bool, Fault> {
-        let written = if direct { self.lanes[slot as usize].write(chunk) } else { 0 };
+        let lane = self.lanes[slot as usize];
+        let direct = match behind {
+            Behind::Nothing => true,
+            Behind::Others => lane.channels <= 1,
+            Behind::More => false,
+        };
+        let written = if direct { lane.socket.write(chunk) } else { 0 };
         if written == chunk.len() {
             return Ok(false);
         }
@@ -154,7 +187,7 @@ impl Connections {
         let counted = std::mem::replace(&mut connection.counted_bytes, waiting);
         self.tally.queued_bytes.add(waiting.into());
         self.tally.queued_bytes.subtract(counted.into());
-        self.lanes[slot as usize] = Lane::of(connection);
+        self.lanes[slot as usize].socket = Exit::of(connection);
     }
 }
 

@@ -22,14 +22,13 @@ use crate::{
     wire,
 };
 use actix_http::ws::{Frame, ProtocolError};
-use ahash::RandomState;
 use bytes::{Bytes, BytesMut};
-use channels::Channel;
+use channels::Channels;
 use futures_util::{FutureExt, task::noop_waker};
 use std::{
     cell::RefCell,
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
     future::{Future, poll_fn},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -59,7 +58,7 @@ struct State {
     started: Instant,
     connections: Connections,
     generation: u32,
-    channels: HashMap<Arc<str>, Channel, RandomState>,
+    channels: Channels,
     timers: BinaryHeap<Reverse<(u64, Token)>>,
     posts: VecDeque<Post>,
     /// Sockets that are ready, and wait until there is time for them.
@@ -85,7 +84,7 @@ impl Hub {
             started: Instant::now(),
             connections: Connections::new(tally.clone()),
             generation: 0,
-            channels: HashMap::default(),
+            channels: Channels::default(),
             timers: BinaryHeap::new(),
             posts: VecDeque::new(),
             unread: Vec::new(),
@@ -201,19 +200,27 @@ impl Hub {
         self.state.borrow_mut().unread = ready;
     }
 
-    /// Starts what the sessions want done. What is done at once is taken in at once.
+    /// Starts what the sessions want done. What is done at once is taken in at once, and took no time.
     fn start_jobs(self: &Rc<Self>) {
+        let mut now = None;
         loop {
             let Some(job) = self.state.borrow_mut().jobs.pop_front() else { return };
             let mut work = Box::pin(job.run(self.shared.clone(), self.mailbox.clone()));
             match work.poll_unpin(&mut Context::from_waker(&noop_waker())) {
-                Poll::Ready(done) => self.state.borrow_mut().done(done),
+                Poll::Ready(done) => {
+                    let mut state = self.state.borrow_mut();
+                    let now = *now.get_or_insert_with(|| state.now());
+                    state.done(done, now);
+                }
                 Poll::Pending => {
                     let hub = Rc::downgrade(self);
                     actix_rt::spawn(async move {
                         let done = work.await;
                         if let Some(hub) = hub.upgrade() {
-                            hub.state.borrow_mut().done(done);
+                            let mut state = hub.state.borrow_mut();
+                            let now = state.now();
+                            state.done(done, now);
+                            drop(state);
                             hub.start_jobs();
                         }
                     });
@@ -312,8 +319,7 @@ impl State {
     }
 
     /// Takes in what came of a job. Its connection may be gone; then that is all there is to do.
-    fn done(&mut self, done: Done) {
-        let now = self.now();
+    fn done(&mut self, done: Done, now: u64) {
         match done {
             Done::Identified { token, answer } => self.identified(token, answer, now),
             Done::Resolved { token, subject } => self.authenticated(token, subject, now),

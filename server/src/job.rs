@@ -3,7 +3,7 @@
 use crate::{
     Authorization, BoxError, Event, Page, Position, PublishContext, Published, Range, Subject,
     gateway::Shared,
-    mailbox::{Mailbox, Token},
+    mailbox::{Mailbox, Spot, Token},
     metrics::{Outcome, Source},
     upstream::{Member, Route},
 };
@@ -31,7 +31,7 @@ pub(crate) enum Job {
     /// Check whether a client may, and read from a channel's past.
     History { token: Token, request: u64, channel: Arc<str>, range: Range, subject: Option<Subject> },
     /// Get the events of a channel.
-    Join { channel: Arc<str> },
+    Join { channel: Arc<str>, spot: Spot },
     /// Get the events of a channel that came after a position.
     Recover { channel: Arc<str>, route: Arc<Route>, from: Position },
 }
@@ -79,8 +79,8 @@ impl Job {
                 let outcome = history(&shared, &channel, range, subject).await;
                 Done::History { token, request, channel, outcome }
             }
-            Self::Join { channel } => {
-                let joined = shared.upstreams.join(&*shared.broadcaster, channel.clone(), hub).await;
+            Self::Join { channel, spot } => {
+                let joined = shared.upstreams.join(&*shared.broadcaster, channel.clone(), hub, spot).await;
                 if let Err(error) = &joined {
                     warn!(channel = &*channel, %error, "a channel could not be subscribed");
                 }

@@ -20,13 +20,20 @@ pub(crate) struct Token {
     pub(crate) generation: u32,
 }
 
+/// Names a channel of one hub, as a [`Token`] names a connection: an event finds its subscribers without its channel's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
 /// A message to a hub.
 #[derive(Debug)]
 pub(crate) enum Post {
     /// An event on a channel, as the frame for its subscribers, with its position where it has one.
-    Event { channel: Arc<str>, frame: Bytes, position: Option<Position> },
+    Event { spot: Spot, frame: Bytes, position: Option<Position> },
     /// A channel goes on after `position`, and what came before may be missing; the frame says so.
-    Gap { channel: Arc<str>, frame: Bytes, position: Position },
+    Gap { spot: Spot, frame: Bytes, position: Position },
     /// Say goodbye to every connection and close it within this many milliseconds.
     Drain(u64),
     /// Close every connection.

@@ -135,7 +135,10 @@ impl Tail {
         if let Some(kept) = &mut self.kept {
             kept.push(position.offset, frame(), self.limit);
         }
-        self.position = Some(position.clone());
+        match &mut self.position {
+            Some(last) if last.epoch == position.epoch => last.offset = position.offset,
+            last => *last = Some(position.clone()),
+        }
         verdict
     }
 

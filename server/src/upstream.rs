@@ -4,7 +4,7 @@ use crate::{
     BroadcastError, Broadcaster, Delivery, Notice, Place, Position, Range, Sink,
     backlog::Backlog,
     broadcaster::Subscription,
-    mailbox::{Mailbox, Post},
+    mailbox::{Mailbox, Post, Spot},
     metrics::{Counters, Number},
     tail::{LINGER, Replay, Tail, Verdict},
     wire,
@@ -84,7 +84,7 @@ pub(crate) struct Route {
 /// What an event meets, under one lock: so that the posts in front of a hub and the tail tell the same story.
 #[derive(Debug)]
 struct Flow {
-    hubs: Vec<Arc<Mailbox>>,
+    hubs: Vec<(Arc<Mailbox>, Spot)>,
     tail: Tail,
     /// Whether [`expire`] looks at the tail.
     watched: bool,
@@ -131,28 +131,24 @@ impl Route {
         self.events.add(1);
         let frame = frame.unwrap_or_else(|| encode(delivery));
         let place = delivery.place.as_ref();
-        self.post(&flow.hubs, || Post::Event {
-            channel: self.channel.clone(),
+        self.post(&flow.hubs, |spot| Post::Event {
+            spot,
             frame: frame.clone(),
             position: place.map(|Place { position, .. }| position.clone()),
         });
     }
 
-    fn post_gap(&self, hubs: &[Arc<Mailbox>], position: &Position, why: Why) {
+    fn post_gap(&self, hubs: &[(Arc<Mailbox>, Spot)], position: &Position, why: Why) {
         self.counters.gap();
         let (channel, why) = (&*self.channel, why.as_str());
         let gap = ServerFrame::<_, &str>::Gap { channel, position: position.as_deref(), why };
         let frame = wire::text(self.channel.len() + MSG_OVERHEAD, |out| gap.encode(out));
-        self.post(hubs, || Post::Gap {
-            channel: self.channel.clone(),
-            frame: frame.clone(),
-            position: position.clone(),
-        });
+        self.post(hubs, |spot| Post::Gap { spot, frame: frame.clone(), position: position.clone() });
     }
 
-    fn post(&self, hubs: &[Arc<Mailbox>], post: impl Fn() -> Post) {
-        for hub in hubs {
-            let post = post();
+    fn post(&self, hubs: &[(Arc<Mailbox>, Spot)], post: impl Fn(Spot) -> Post) {
+        for (hub, spot) in hubs {
+            let post = post(*spot);
             self.backlog.add(post.bytes());
             hub.post(post);
         }
@@ -228,13 +224,14 @@ impl Upstreams {
         Self { channels: Mutex::default(), backlog: Arc::default(), resume, counters, watch }
     }
 
-    /// Makes `hub` get the events of `channel` until the returned member is dropped. The first member of a
+    /// Makes `hub` get the events of `channel`, by its `spot` there, until the returned member is dropped. The first member of a
     /// channel subscribes at the broadcaster; the others wait for that, or try it again when it failed.
     pub(crate) async fn join(
         self: &Arc<Self>,
         broadcaster: &dyn Broadcaster,
         channel: Arc<str>,
         hub: Arc<Mailbox>,
+        spot: Spot,
     ) -> Result<Member, BroadcastError> {
         let upstream = {
             let mut channels = self.channels.lock();
@@ -250,9 +247,9 @@ impl Upstreams {
             upstream.members.fetch_add(1, Ordering::Relaxed);
             upstream.clone()
         };
-        upstream.route.flow.lock().hubs.push(hub.clone());
+        upstream.route.flow.lock().hubs.push((hub.clone(), spot));
         let member =
-            Member { upstreams: self.clone(), channel: channel.clone(), upstream: Some(upstream), hub };
+            Member { upstreams: self.clone(), channel: channel.clone(), upstream: Some(upstream), hub, spot };
         let upstream = member.upstream();
         let subscribe = || async {
             let route = upstream.route.clone();
@@ -326,6 +323,7 @@ pub(crate) struct Member {
     /// `None` only while it is dropped.
     upstream: Option<Arc<Upstream>>,
     hub: Arc<Mailbox>,
+    spot: Spot,
 }
 
 impl Member {
@@ -346,7 +344,8 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut flow = self.upstream().route.flow.lock();
-        if let Some(at) = flow.hubs.iter().position(|hub| Arc::ptr_eq(hub, &self.hub)) {
+        let is_own = |(hub, spot): &(Arc<Mailbox>, Spot)| Arc::ptr_eq(hub, &self.hub) && *spot == self.spot;
+        if let Some(at) = flow.hubs.iter().position(is_own) {
             flow.hubs.swap_remove(at);
         }
         drop(flow);

@@ -4,13 +4,49 @@ use super::State;
 use crate::{
     Position,
     job::Job,
-    mailbox::Token,
+    mailbox::{Spot, Token},
     session::{Attached, Effect},
     subscribers::{Joined, Subscribers},
     upstream::{Member, Route},
 };
-use std::sync::Arc;
+use ahash::RandomState;
+use slab::Slab;
+use std::{collections::HashMap, sync::Arc};
 use tidings_protocol::Why;
+
+/// The channels with subscribers on this worker, by name and by spot.
+#[derive(Default)]
+pub(super) struct Channels {
+    slots: HashMap<Arc<str>, u32, RandomState>,
+    all: Slab<(u32, Channel)>,
+    generation: u32,
+}
+
+impl Channels {
+    /// The channel at `spot`, while it has subscribers.
+    pub(super) fn at(&mut self, spot: Spot) -> Option<&mut Channel> {
+        let (generation, channel) = self.all.get_mut(spot.slot as usize)?;
+        (*generation == spot.generation).then_some(channel)
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Channel> {
+        let slot = *self.slots.get(name)?;
+        self.all.get_mut(slot as usize).map(|(_, channel)| channel)
+    }
+
+    fn insert(&mut self, name: Arc<str>, channel: Channel) -> Spot {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = self.all.insert((self.generation, channel)) as u32;
+        self.slots.insert(name, slot);
+        Spot { slot, generation: self.generation }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(slot) = self.slots.remove(name) {
+            self.all.remove(slot as usize);
+        }
+    }
+}
 
 /// A channel with subscribers on this worker.
 pub(super) enum Channel {
@@ -40,8 +76,9 @@ impl State {
             Some(Channel::Live(live)) => live,
             Some(Channel::Joining { waiting }) => return waiting.push((token, resume)),
             None => {
-                self.channels.insert(channel.clone(), Channel::Joining { waiting: vec![(token, resume)] });
-                return self.jobs.push_back(Job::Join { channel });
+                let joining = Channel::Joining { waiting: vec![(token, resume)] };
+                let spot = self.channels.insert(channel.clone(), joining);
+                return self.jobs.push_back(Job::Join { channel, spot });
             }
         };
         let route = live.member.route();
@@ -50,6 +87,7 @@ impl State {
             Joined::Now(attached) => {
                 route.subscriber_joined();
                 self.tally.attached(&attached);
+                self.connections.subscribed(slot);
                 let session = &mut self.connections[slot].session;
                 session.attached(&channel, attached, &mut self.effects);
             }
@@ -70,6 +108,7 @@ impl State {
                         live.member.route().subscriber_left();
                         self.tally.subscriptions.subtract(1);
                         live.subscribers.leave(place);
+                        self.connections.unsubscribed(slot);
                     }
                     None => live.subscribers.give_up(&slot),
                 }
@@ -83,10 +122,12 @@ impl State {
     }
 
     pub(super) fn joined(&mut self, channel: Arc<str>, member: Option<Member>, now: u64) {
-        let Some(Channel::Joining { waiting }) = self.channels.remove(&channel) else { return };
-        let live = member.is_some();
-        if let Some(member) = member.filter(|_| !waiting.is_empty()) {
-            self.channels.insert(channel.clone(), Channel::Live(Live::new(member)));
+        let Some(entry) = self.channels.get_mut(&channel) else { return };
+        let Channel::Joining { waiting } = entry else { return };
+        let (waiting, live) = (std::mem::take(waiting), member.is_some());
+        match member.filter(|_| !waiting.is_empty()) {
+            Some(member) => *entry = Channel::Live(Live::new(member)),
+            None => self.channels.remove(&channel),
         }
         for (token, resume) in waiting {
             if live {
@@ -120,6 +161,7 @@ impl State {
         {
             route.subscriber_joined();
             self.tally.attached(&attached);
+            self.connections.subscribed(slot);
             // A connection that goes takes its place among those who wait with it.
             let token = self.token(slot);
             self.resume(token, now, |session, effects| session.attached(channel, attached, effects));
@@ -128,7 +170,7 @@ impl State {
     }
 
     fn forget_idle(&mut self, channel: &str) {
-        if let Some(Channel::Live(live)) = self.channels.get(channel)
+        if let Some(Channel::Live(live)) = self.channels.get_mut(channel)
             && live.subscribers.is_idle()
         {
             self.channels.remove(channel);

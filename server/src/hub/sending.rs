@@ -3,8 +3,8 @@
 use super::{State, channels::Channel};
 use crate::{
     Position,
-    connections::{Fault, Transport},
-    mailbox::{Post, Token},
+    connections::{Behind, Fault, Transport},
+    mailbox::{Spot, Post, Token},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll};
@@ -16,6 +16,10 @@ const COPIED: usize = 16 * 1024;
 /// A turn hands on at most this share of a connection's queue, so that a burst does not fill the queue of a
 /// client that keeps up.
 const QUEUE_SHARE_PER_TURN: usize = 4;
+
+/// Among at most this many posts it is looked for more of a channel. Behind that many there is more to gain from writing
+/// once for all.
+const FORESIGHT: usize = 64;
 
 impl State {
     pub(super) fn poll_outbox(&mut self, token: Token, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -70,7 +74,7 @@ impl State {
         self.send_reply(slot, now)?;
         for frame in frames {
             self.tally.sent_bytes.add(frame.len() as u64);
-            self.connections.send(slot, frame, false, limit, now)?;
+            self.connections.send(slot, frame, Behind::More, limit, now)?;
         }
         self.connections.flush(slot, now).unwrap_or(Err(Fault::Gone))
     }
@@ -95,18 +99,17 @@ impl State {
         while bytes <= share {
             let Some(post) = self.posts.pop_front() else { break };
             match post {
-                Post::Event { channel, frame, position } => {
-                    let (burst, events, taken) = self.burst(&channel, frame, position.as_ref(), share);
+                Post::Event { spot, frame, position } => {
+                    let (burst, events, taken) = self.burst(spot, frame, position.as_ref(), share);
                     bytes += taken;
-                    let direct = self.posts.is_empty() && self.dirty.is_empty();
-                    self.fan_out(&channel, &burst, events, direct, now);
+                    self.fan_out(spot, &burst, events, self.behind(spot), now);
                 }
-                Post::Gap { channel, frame, position } => {
+                Post::Gap { spot, frame, position } => {
                     bytes += frame.len();
-                    if let Some(Channel::Live(live)) = self.channels.get_mut(&channel)
+                    if let Some(Channel::Live(live)) = self.channels.at(spot)
                         && live.subscribers.goes_on_after(&position)
                     {
-                        self.fan_out(&channel, &frame, 0, false, now);
+                        self.fan_out(spot, &frame, 0, Behind::More, now);
                     }
                 }
                 Post::Drain(within) => self.drain(within, now),
@@ -127,25 +130,35 @@ impl State {
         !self.posts.is_empty()
     }
 
+    /// What is posted behind the events of a channel.
+    fn behind(&self, spot: Spot) -> Behind {
+        let more = |post: &Post| matches!(post, Post::Event { spot: next, .. } if *next == spot);
+        match self.posts.len() {
+            0 => Behind::Nothing,
+            1..=FORESIGHT if !self.posts.iter().any(more) => Behind::Others,
+            _ => Behind::More,
+        }
+    }
+
     /// `first`, and the events right behind it on the same channel, in one buffer for all subscribers, without those
     /// that they have had; how many events, and how many bytes of posts that were.
     fn burst(
         &mut self,
-        channel: &str,
+        spot: Spot,
         first: Bytes,
         at: Option<&Position>,
         limit: usize,
     ) -> (Bytes, u64, usize) {
         let mut taken = first.len();
-        let Some(Channel::Live(live)) = self.channels.get_mut(channel) else {
+        let Some(Channel::Live(live)) = self.channels.at(spot) else {
             return (Bytes::new(), 0, taken);
         };
         let passes = live.subscribers.passes(at);
         let mut events = u64::from(passes);
         let mut burst = if passes { first } else { Bytes::new() };
         let mut joined = BytesMut::new();
-        while let Some(Post::Event { channel: next, frame, position }) = self.posts.front()
-            && **next == *channel
+        while let Some(Post::Event { spot: next, frame, position }) = self.posts.front()
+            && *next == spot
             && taken + frame.len() <= limit
         {
             taken += frame.len();
@@ -166,14 +179,14 @@ impl State {
     }
 
     /// Hands `chunk`, in which so many events are, to the subscribers of a channel.
-    fn fan_out(&mut self, channel: &str, chunk: &Bytes, events: u64, direct: bool, now: u64) {
+    fn fan_out(&mut self, spot: Spot, chunk: &Bytes, events: u64, behind: Behind, now: u64) {
         let limit = self.queue_limit();
-        let Some(Channel::Live(live)) = self.channels.get(channel).filter(|_| !chunk.is_empty()) else {
+        let Some(Channel::Live(live)) = self.channels.at(spot).filter(|_| !chunk.is_empty()) else {
             return;
         };
         let mut faults = Vec::new();
         for &slot in live.subscribers.iter() {
-            match self.connections.send(slot, chunk, direct, limit, now) {
+            match self.connections.send(slot, chunk, behind, limit, now) {
                 Ok(false) => {}
                 Ok(true) => self.dirty.push(slot),
                 Err(fault) => faults.push((slot, fault)),

@@ -17,8 +17,12 @@ pub(super) struct Stream {
     epoch: Arc<str>,
     /// The offset of the last event.
     top: u64,
+    /// The name of the last event: most events of a channel have the same few.
+    name: Arc<str>,
     /// The latest events, one offset after the other up to `top`.
     events: VecDeque<Kept>,
+    /// When the first of them came. Beside what every publish looks at, as the events themselves are not.
+    oldest_at: Instant,
     bytes: usize,
     keys: Keys,
     pub(super) sinks: Slab<Sink>,
@@ -47,7 +51,9 @@ impl Stream {
             // Fifty random bits.
             epoch: Ulid::generate().to_string()[16..].to_ascii_lowercase().into(),
             top: 0,
+            name: Arc::default(),
             events: VecDeque::new(),
+            oldest_at: now,
             bytes: 0,
             keys: Keys::default(),
             sinks: Slab::new(),
@@ -76,11 +82,10 @@ impl Stream {
         }
         let previous = self.top;
         self.top += 1;
-        // Most events of a channel have the same few names.
-        if let Some(last) = self.events.back()
-            && last.name == event.name
-        {
-            event.name = last.name.clone();
+        if self.name == event.name {
+            event.name = self.name.clone();
+        } else {
+            self.name = event.name.clone();
         }
         let position = self.position();
         let published = Published::new(id, position.clone());
@@ -95,6 +100,9 @@ impl Stream {
         if let (Notice::Event(Delivery { event, .. }), false) = (notice, self.history.is_off()) {
             let kept = Kept { at: now, id, name: event.name, data: event.data };
             self.bytes += kept.bytes();
+            if self.events.is_empty() {
+                self.oldest_at = now;
+            }
             self.events.push_back(kept);
             self.trim(now);
         }
@@ -111,10 +119,13 @@ impl Stream {
         let History { events, age, bytes } = self.history;
         while self.events.len() > events
             || self.bytes > bytes
-            || self.events.front().is_some_and(|oldest| now.duration_since(oldest.at) >= age)
+            || (now.duration_since(self.oldest_at) >= age && !self.events.is_empty())
         {
             let Some(oldest) = self.events.pop_front() else { return };
             self.bytes -= oldest.bytes();
+            if let Some(next) = self.events.front() {
+                self.oldest_at = next.at;
+            }
         }
     }
 
