@@ -177,3 +177,26 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joining() -> Channel {
+        Channel::Joining { waiting: Vec::new() }
+    }
+
+    #[test]
+    fn an_event_for_a_channel_that_was_left_finds_no_other_in_its_place() {
+        let mut channels = Channels::default();
+        let (left, stays) = (channels.insert("a".into(), joining()), channels.insert("b".into(), joining()));
+        channels.remove("a");
+        assert!(channels.at(left).is_none() && channels.get_mut("a").is_none());
+        let other = channels.insert("c".into(), joining());
+        assert_eq!(other.slot, left.slot);
+        assert!(channels.at(left).is_none(), "it is another channel's by now");
+        let again = channels.insert("a".into(), joining());
+        assert!(channels.at(left).is_none() && channels.at(stays).is_some());
+        assert!(channels.at(other).is_some() && channels.at(again).is_some());
+    }
+}

@@ -4,7 +4,7 @@ use super::{State, channels::Channel};
 use crate::{
     Position,
     connections::{Behind, Fault, Transport},
-    mailbox::{Spot, Post, Token},
+    mailbox::{Post, Spot, Token},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll};
