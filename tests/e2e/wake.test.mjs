@@ -8,12 +8,13 @@ import { connectIn, lived, openContext, openPage } from './browser.mjs'
 import { unpacked } from './package.mjs'
 import { serveFolder } from './web.mjs'
 
-/** A page with a client that has one live channel, a clock that the test moves, and a count of its sockets. */
+/** A page with a client that has one live channel, a clock that only the test moves, and a count of its sockets. */
 async function connectedPage(t, options = {}) {
   const gateway = await startV1Gateway()
   t.after(() => gateway.close())
   const page = await openPage(await openContext(t), await serveFolder(t, unpacked()))
-  await page.clock.install()
+  await page.clock.install({ time: 0 })
+  await page.clock.pauseAt(1_000)
   await page.evaluate(() => {
     window.sockets = 0
     window.WebSocket = class extends WebSocket {
@@ -69,7 +70,8 @@ for (const name of Object.keys(events)) {
     gateway.silent = true
     await comeBack(page, name)
     assert.equal(await page.evaluate(() => sockets), 1)
-    await page.clock.runFor(2_000)
+    // At 2 s it is given up, and the next one is opened as soon as a timer can fire.
+    await page.clock.runFor(2_001)
     await gateway.life.until({ open: 1 })
     gateway.silent = false
   })
@@ -132,6 +134,7 @@ test('offline: no attempts while there is no network', async (t) => {
   await page.clock.runFor(3_600_000)
   assert.deepEqual(await page.evaluate(() => [sockets, client.state]), [1, 'connecting'])
   await page.evaluate(events.online)
+  await page.clock.runFor(1)
   await gateway.received.until({ t: 'sub', c: 'a', connection: 1 })
 })
 

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { guard, temporaryFolder } from '../e2e/children.mjs'
 import { startServer } from '../e2e/server.mjs'
-import { within } from '../e2e/wait.mjs'
 
 const SECRET = '0123456789abcdef0123456789abcdef'
 const ADDRESS = 'http://127.0.0.1:8080'
@@ -51,11 +50,7 @@ async function listen(t, server, channel) {
   t.after(() => ended.abort())
   const response = await fetch(`${server.origin}/_broadcast/sse?channel=${channel}`, { signal: ended.signal })
   assert.equal(response.status, 200)
-  await within(occupied(server, channel), `a subscriber of ${channel}`)
-}
-
-async function occupied(server, channel) {
-  while ((await ask(server, `/api/channels/${channel}`)).subscribers === 0);
+  await server.heardBy(channel, 1, { authorization: `Bearer ${SECRET}` })
 }
 
 async function ask(server, path) {

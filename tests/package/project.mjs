@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { tarball } from '../e2e/environment.mjs'
+import { PATIENCE } from '../e2e/wait.mjs'
 
 const run = promisify(execFile)
 
@@ -36,7 +37,7 @@ async function npm(cwd, ...words) {
 /** Runs Node.js in the project; rejects with what it printed when it fails. */
 export async function node(root, ...words) {
   try {
-    const { stdout } = await run(process.execPath, words, { cwd: root, timeout: 60_000 })
+    const { stdout } = await run(process.execPath, words, { cwd: root, timeout: PATIENCE })
     return stdout.trim()
   } catch (error) {
     // Node.js quotes the line that threw, which in a minified file is all of it.

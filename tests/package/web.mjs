@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 
 import { launch } from '../e2e/chromium.mjs'
+import { PATIENCE } from '../e2e/wait.mjs'
 import { startGateway } from './gateway.mjs'
 
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.css': 'text/css' }
@@ -59,7 +60,7 @@ export async function openBrowser(t) {
 export async function openPage(t, address) {
   const browser = await openBrowser(t)
   const page = await browser.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(PATIENCE)
   const complaints = []
   page.on('pageerror', (error) => complaints.push(String(error)))
   page.on('console', (message) => {

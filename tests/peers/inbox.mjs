@@ -1,3 +1,5 @@
+import { PATIENCE } from '../e2e/wait.mjs'
+
 /** What a peer has received so far, and a way to wait for more. */
 export class Inbox {
   all = []
@@ -17,8 +19,8 @@ export class Inbox {
     return this.matching(want).length
   }
 
-  /** Resolves with the `n`th match, past or future; rejects after `timeoutMs`, telling what came instead. */
-  until(want, n = 1, timeoutMs = 10_000) {
+  /** Resolves with the `n`th match, past or future; rejects when it does not come, telling what came instead. */
+  until(want, n = 1) {
     return new Promise((resolve, reject) => {
       const check = () => {
         const found = this.matching(want)
@@ -30,8 +32,8 @@ export class Inbox {
       const timer = setTimeout(() => {
         this.#waiting.delete(check)
         const wanted = typeof want === 'function' ? want.toString() : JSON.stringify(want)
-        reject(new Error(`no match ${n} of ${wanted} in ${timeoutMs} ms among ${JSON.stringify(this.all.slice(-50))}`))
-      }, timeoutMs)
+        reject(new Error(`no match ${n} of ${wanted} in ${PATIENCE} ms among ${JSON.stringify(this.all.slice(-50))}`))
+      }, PATIENCE)
       this.#waiting.add(check)
       check()
     })
