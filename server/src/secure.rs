@@ -19,8 +19,11 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 /// How long a client has for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Boxed, as it is large, and the futures that it goes through have room for it each.
+type Stream = Box<TlsStream<TcpStream>>;
+
 /// A connection over TLS; its place is its own until it is a WebSocket.
-pub(crate) type Secured = Peeked<TlsStream<TcpStream>>;
+pub(crate) type Secured = Peeked<Stream>;
 
 /// Shakes hands, and speaks HTTP then.
 pub(crate) struct SecureReception<S> {
@@ -40,16 +43,16 @@ impl<S> SecureReception<S> {
 
 impl<S> Reception for SecureReception<S>
 where
-    S: Service<Readable<TlsStream<TcpStream>>> + 'static,
+    S: Service<Readable<Stream>> + 'static,
 {
     fn take(&mut self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let (http, working) = (self.http.clone(), self.working.clone());
-        let handshake = self.acceptor.accept(stream);
+        let handshake = Box::pin(self.acceptor.accept(stream));
         actix_rt::spawn(async move {
             let _working = working;
             // Strangers fail here all day: that is no news.
             let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
-            serve(&*http, Secured::new(Bytes::new(), stream, place), peer).await;
+            serve(&*http, Secured::new(Bytes::new(), Box::new(stream), place), peer).await;
         });
     }
 

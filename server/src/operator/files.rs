@@ -16,7 +16,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
 /// Path, type and text.
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 14] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/page/page.css", CSS, include_str!("page/page.css")),
     ("/page/icon.svg", IMAGE, include_str!("page/icon.svg")),
@@ -28,6 +28,7 @@ const FILES: [(&str, &str, &str); 13] = [
     ("/page/channels.js", SCRIPT, include_str!("page/channels.js")),
     ("/page/tail.js", SCRIPT, include_str!("page/tail.js")),
     ("/page/connections.js", SCRIPT, include_str!("page/connections.js")),
+    ("/page/watch.js", SCRIPT, include_str!("page/watch.js")),
     ("/page/dom.js", SCRIPT, include_str!("page/dom.js")),
     // What `cargo xtask pack` makes of the client.
     ("/page/tidings.js", SCRIPT, include_str!("page/tidings.js")),

@@ -2,19 +2,16 @@
 
 import { at, count, element, keep, many, rate, write } from './dom.js'
 import { Tail } from './tail.js'
-
-const EVERY = 2_000
+import { Watch } from './watch.js'
 
 export class Channels {
   #line
   #tail
-  #timer
-  #asked
-  #onProblem
+  #watch
 
   constructor(line, { onProblem, onConnections }) {
     this.#line = line
-    this.#onProblem = onProblem
+    this.#watch = new Watch({ ask: (signal) => this.#ask(signal), show: (page) => this.#show(page), onProblem })
     this.#tail = new Tail(line, { onProblem, onConnections, onClose: () => this.#mark() })
     at('channel-text').oninput = () => this.look()
     at('channel-sort').onchange = () => this.look()
@@ -27,24 +24,13 @@ export class Channels {
     this.#mark()
   }
 
-  /** Looks now, and every two seconds from then on. */
-  async look() {
-    clearTimeout(this.#timer)
-    this.#asked?.abort()
-    const asked = (this.#asked = new AbortController())
-    const [text, sort] = [at('channel-text').value.trim(), at('channel-sort').value]
-    try {
-      const page = await this.#line.get('channels', { text, sort }, asked.signal)
-      if (!asked.signal.aborted) this.#show(page, text)
-    } catch (error) {
-      if (!asked.signal.aborted) this.#onProblem(error)
-    }
-    if (!asked.signal.aborted) this.#timer = setTimeout(() => this.look(), EVERY)
+  /** Looks now, and again until it rests. */
+  look() {
+    this.#watch.look()
   }
 
   rest() {
-    clearTimeout(this.#timer)
-    this.#asked?.abort()
+    this.#watch.rest()
   }
 
   close() {
@@ -52,7 +38,12 @@ export class Channels {
     this.#tail.close()
   }
 
-  #show({ total, matching, rows }, text) {
+  async #ask(signal) {
+    const text = at('channel-text').value.trim()
+    return { text, ...(await this.#line.get('channels', { text, sort: at('channel-sort').value }, signal)) }
+  }
+
+  #show({ text, total, matching, rows }) {
     const first = rows.length < matching ? `the first ${count(rows.length)} of ` : ''
     const found = text ? `${count(matching)} with “${text}”, of ` : ''
     write(at('channel-count'), `${first}${found}${many(total, 'channel')} with subscribers here`)

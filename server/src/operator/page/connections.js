@@ -1,20 +1,16 @@
 // Who is connected to this gateway, and a way to end that.
 
 import { at, bytes, count, duration, element, keep, many, timeOfDay, write } from './dom.js'
-
-const EVERY = 2_000
+import { Watch } from './watch.js'
 
 export class Connections {
   #line
-  #timer
-  #asked
   #channel
-  #onProblem
+  #watch
 
-  constructor(line, { onProblem, onChannel }) {
+  constructor(line, { onProblem }) {
     this.#line = line
-    this.#onProblem = onProblem
-    this.onChannel = onChannel
+    this.#watch = new Watch({ ask: (signal) => this.#page(signal), show: (page) => this.#show(page), onProblem })
     at('connection-text').oninput = () => this.look()
     at('connection-sort').onchange = () => this.look()
     at('any-channel').onclick = () => this.only(undefined)
@@ -30,29 +26,23 @@ export class Connections {
     this.look()
   }
 
-  /** Looks now, and every two seconds from then on. */
-  async look() {
-    clearTimeout(this.#timer)
-    this.#asked?.abort()
-    const asked = (this.#asked = new AbortController())
-    const [text, sort, channel] = [at('connection-text').value.trim(), at('connection-sort').value, this.#channel]
-    try {
-      const page = await this.#line.get('connections', { text, sort, channel }, asked.signal)
-      if (!asked.signal.aborted) this.#show(page)
-    } catch (error) {
-      if (!asked.signal.aborted) this.#onProblem(error)
-    }
-    if (!asked.signal.aborted) this.#timer = setTimeout(() => this.look(), EVERY)
+  /** Looks now, and again until it rests. */
+  look() {
+    this.#watch.look()
   }
 
   rest() {
-    clearTimeout(this.#timer)
-    this.#asked?.abort()
+    this.#watch.rest()
   }
 
   close() {
     this.rest()
     at('ask').close()
+  }
+
+  #page(signal) {
+    const [text, sort] = [at('connection-text').value.trim(), at('connection-sort').value]
+    return this.#line.get('connections', { text, sort, channel: this.#channel }, signal)
   }
 
   #show({ total, matching, rows, silent }) {

@@ -1,11 +1,11 @@
 // One channel: who is there, where it is, and its events as they come.
 
 import { at, count, element, many, rate, timeOfDay, write } from './dom.js'
+import { Watch } from './watch.js'
 
 /** So many events stay on the page. */
 const KEPT = 200
 const EARLIER = 50
-const EVERY = 2_000
 
 /** Of each event so many characters are shown. */
 const CHARACTERS = 2_000
@@ -20,7 +20,7 @@ export class Tail {
   name
   #line
   #channel
-  #timer
+  #watch
   #paused = false
   #waiting = []
   #missed = 0
@@ -31,6 +31,8 @@ export class Tail {
   constructor(line, on) {
     this.#line = line
     this.#on = on
+    const ask = (signal) => line.get('channel', { channel: this.name }, signal)
+    this.#watch = new Watch({ ask, show: (facts) => this.#show(facts), onProblem: on.onProblem })
   }
 
   open(name) {
@@ -38,7 +40,7 @@ export class Tail {
     this.close()
     this.name = name
     this.#build(name)
-    this.#look()
+    this.#watch.look()
     if (new TextEncoder().encode(name).length > LONGEST) {
       return write(this.#parts.note, 'Its events cannot be followed: its name is too long for that.')
     }
@@ -49,7 +51,7 @@ export class Tail {
   }
 
   close() {
-    clearTimeout(this.#timer)
+    this.#watch.rest()
     cancelAnimationFrame(this.#frame)
     this.#frame = undefined
     this.#channel?.leave()
@@ -100,19 +102,10 @@ export class Tail {
     at('tail').hidden = false
   }
 
-  async #look() {
-    const name = this.name
-    try {
-      const { subscribers, rate: events, epoch, offset, skipped } = await this.#line.get('channel', { channel: name })
-      if (name !== this.name) return
-      const position = epoch === null ? 'keeps no history' : `at ${count(offset)} of epoch ${epoch}`
-      write(this.#parts.facts, `${many(subscribers, 'subscriber')} · ${rate(events)} events a second · ${position}`)
-      if (skipped > 0) write(this.#parts.note, `Not shown, because they come too fast: ${many(skipped, 'event')}.`)
-    } catch (error) {
-      if (name !== this.name) return
-      this.#on.onProblem(error)
-    }
-    this.#timer = setTimeout(() => this.#look(), EVERY)
+  #show({ subscribers, rate: events, epoch, offset, skipped }) {
+    const position = epoch === null ? 'keeps no history' : `at ${count(offset)} of epoch ${epoch}`
+    write(this.#parts.facts, `${many(subscribers, 'subscriber')} · ${rate(events)} events a second · ${position}`)
+    if (skipped > 0) write(this.#parts.note, `Not shown, because they come too fast: ${many(skipped, 'event')}.`)
   }
 
   #pause(paused) {
