@@ -3,6 +3,7 @@
 use crate::harness::{
     Client, Raw, Running, Serving, both_ways, config, masked, ok, open_gateway, publish, sub,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 both_ways!(
@@ -13,6 +14,7 @@ both_ways!(
     in_the_packet_of_the_handshake,
     the_peers_close_is_answered_with_its_code,
     a_close_without_a_code,
+    the_gateway_ends_a_connection_that_both_have_closed,
     nothing_is_heard_after_a_close,
     the_end_of_the_stream,
 );
@@ -123,6 +125,16 @@ async fn a_close_without_a_code(serving: Serving) {
     server.empty().await;
 }
 
+async fn the_gateway_ends_a_connection_that_both_have_closed(serving: Serving) {
+    let server = Running::start(serving, open_gateway());
+    let mut client = Raw::connect(&server).await;
+    client.send(&masked(0x88, &1000_u16.to_be_bytes())).await;
+    assert_eq!(client.frame().await, (0x88, 1000_u16.to_be_bytes().to_vec()));
+    let mut rest = Vec::new();
+    client.stream.read_to_end(&mut rest).await.expect("the end of the connection");
+    assert!(rest.is_empty(), "something after the close frame");
+}
+
 async fn nothing_is_heard_after_a_close(serving: Serving) {
     let server = Running::start(serving, open_gateway());
     let mut client = Raw::connect(&server).await;
@@ -139,6 +151,6 @@ async fn the_end_of_the_stream(serving: Serving) {
     let mut client = Raw::connect(&server).await;
     client.send(&masked(0x81, sub("a").as_bytes())).await;
     assert_eq!(client.text().await, ok("a"));
-    tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await.expect("an open connection");
+    client.stream.shutdown().await.expect("an open connection");
     server.empty().await;
 }
