@@ -17,6 +17,7 @@ class Proxy {
   #server
   #pairs = new Set()
   #text = ''
+  #asked = ''
   #events = new EventEmitter()
   /** Whether new connections are refused. */
   shut = false
@@ -38,6 +39,11 @@ class Proxy {
   /** Resolves once the gateway has said something like this. */
   async said(pattern) {
     while (!pattern.test(this.#text)) await within(once(this.#events, 'said'), `${pattern}`)
+  }
+
+  /** Whether a client has said something like this. */
+  wasAsked(pattern) {
+    return pattern.test(this.#asked)
   }
 
   /** Ends every connection behind what was said. */
@@ -69,7 +75,10 @@ class Proxy {
     far.on('error', () => {})
     const pair = [near, far]
     this.#pairs.add(pair)
-    near.on('data', (bytes) => far.write(bytes))
+    near.on('data', (bytes) => {
+      far.write(bytes)
+      this.#asked += bytes
+    })
     far.on('data', (bytes) => {
       if (!this.deaf) near.write(bytes)
       this.#text += bytes

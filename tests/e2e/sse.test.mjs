@@ -89,9 +89,16 @@ test('channels that were quiet until the cut recover too', async (t) => {
   const proxy = await startProxy(t, server.origin)
   await listen(page, `${proxy.origin}/_broadcast/sse?channel=a&channel=b`)
   await proxy.said(/^id: \w+:0,\w+:0$/m)
+  // Chromium may drop what it has not read when a connection ends. What it has read shows in what it asks for next.
+  for (let opened = 1; !proxy.wasAsked(/^last-event-id: \w+:0,\w+:0\r$/im); opened++) {
+    await heard(page, 'open', opened)
+    proxy.end()
+    await heard(page, 'open', opened + 1)
+  }
+  const errors = await page.evaluate(() => window.heard.filter(([type]) => type === 'error').length)
   proxy.shut = true
   proxy.end()
-  await heard(page, 'error')
+  await heard(page, 'error', errors + 1)
   await server.publish('b', 'tick', 1)
   await server.publish('b', 'tick', 2)
   proxy.shut = false
