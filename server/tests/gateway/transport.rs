@@ -76,7 +76,7 @@ async fn many_frames_in_one_write(serving: Serving) {
     }
     // Read while it is written: the answers are more than the buffers between the two hold.
     let (reading, mut writing) = client.stream.into_split();
-    let writing = async { tokio::io::AsyncWriteExt::write_all(&mut writing, &bytes).await };
+    let writing = async { writing.write_all(&bytes).await };
     let reading = async {
         let mut reading = tokio::io::BufReader::new(reading);
         assert_eq!(crate::harness::text(&mut reading).await, ok("a"));
