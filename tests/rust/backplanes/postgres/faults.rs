@@ -20,6 +20,10 @@ async fn a_failover_that_lost_its_tail_is_told() {
     rig.goes_on().await;
     primary.server.kill();
     standby.signal_receiver(libc::SIGKILL);
+    // A server one of whose processes was killed closes its connections and begins anew.
+    while !there.is_closed() {
+        tokio::task::yield_now().await;
+    }
     rig.links.iter().for_each(|link| link.lead_to(standby.address()));
     let there = standby.sql_when_ready(&primary.name).await;
     there.batch_execute("SELECT pg_wal_replay_resume()").await.expect("a standby");
