@@ -31,6 +31,15 @@ use workload::{Effort, Workload};
 /// The processor of the load; the servers have the first.
 const LOAD_CORE: &str = "1";
 
+/// What lies so close together that the machine's noise decides about a round: it is measured in rounds of its own, too.
+const CLOSE: ([Workload; 4], [Contestant; 3]) = (
+    [Workload::Single, Workload::Burst, Workload::Many, Workload::Idle],
+    [Contestant::Floor, Contestant::Tidings, Contestant::Bun],
+);
+
+/// How many of these rounds follow each round of everything.
+const CLOSE_ROUNDS: u16 = 3;
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often everything is measured; the medians count
@@ -98,12 +107,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         results.miss(contestant, reason);
     }
     let rounds = if options.quick { 1 } else { options.rounds };
-    for round in 1..=rounds {
-        let measured = step(&format!("round {round} of {rounds}"), || {
-            measure(workspace, options, &installed, &contestants, effort)
-        })?;
-        results.add(measured);
-        results.write(&last)?;
+    let close = if options.is_whole() { CLOSE_ROUNDS } else { 0 };
+    results.add_fact("rounds", &format!("{rounds}, and {} of what lies close together", rounds * close));
+    let mut round = |title: &str, workloads: &[Workload], contestants: &[Contestant]| {
+        results.add(step(title, || measure(workspace, workloads, &installed, contestants, effort))?);
+        results.write(&last)
+    };
+    for whole in 1..=rounds {
+        round(&format!("round {whole} of {rounds}"), &options.workloads(), &contestants)?;
+        for part in 1..=close {
+            round(&format!("close ones, round {part} of {close}"), &CLOSE.0, &CLOSE.1)?;
+        }
     }
 
     let folder = workspace.root.join("docs");
@@ -121,13 +135,13 @@ fn build(workspace: &Workspace) -> Result<()> {
 /// Everything once.
 fn measure(
     workspace: &Workspace,
-    options: &Options,
+    workloads: &[Workload],
     installed: &Installed,
     contestants: &[Contestant],
     effort: Effort,
 ) -> Result<BTreeMap<String, Measurement>> {
     let mut measured = BTreeMap::new();
-    for workload in options.workloads() {
+    for &workload in workloads {
         if workload == Workload::Backplanes {
             measured.extend(backplanes(workspace, effort)?);
         }

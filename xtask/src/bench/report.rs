@@ -20,7 +20,8 @@ everybody has got the event, or keeps up to 16 or 32 events in flight. Event dat
 Every figure is the median over the rounds; every ratio is the median of the ratios within a round, because a
 machine's speed drifts. CPU time is what the server's own threads used, in user and kernel mode, as Linux counts it in
 nanoseconds. Times belong to this machine; ratios are what to compare. On sampled sockets each event's number is
-checked: gaps and events that came twice are counted over all rounds.
+checked: gaps and events that came twice are counted over all rounds. The floor, Tidings and Bun lie close together: the
+first four workloads have rounds of these three alone, too.
 ";
 
 /// A server that is asked for, and why it is not here.
@@ -50,7 +51,7 @@ pub(super) fn write(results: &Results, folder: &Path) -> Result<()> {
 
 fn page(results: &Results) -> Result<String> {
     let mut page = format!("# Benchmarks\n\n{INTRODUCTION}\n");
-    write!(page, "| | |\n|---|---|\n| rounds | {} |\n", results.rounds())?;
+    page.push_str("| | |\n|---|---|\n");
     for (name, value) in &results.facts {
         writeln!(page, "| {name} | {value} |")?;
     }
@@ -94,6 +95,7 @@ fn goals(results: &Results, page: &mut String) -> Result<()> {
     let many = many.into_iter().flatten().reduce(f64::max);
     let idle = results.median(figure(Workload::Idle, "", "kb_per_connection"), Tidings);
     let handshake = ratio(Workload::Idle, "handshake_us", Bun);
+    let least = results.ratio(figure(Workload::Idle, "", "handshake_us"), Floor, Bun);
     let code = results.median(figure(Workload::Slow, "stalled", "stalled_close"), Tidings);
     let met = |met: Option<bool>| met.map_or("", |met| if met { "yes" } else { "**no**" });
     let below = |value: Option<f64>, limit: f64| met(value.map(|value| value <= limit));
@@ -107,7 +109,11 @@ fn goals(results: &Results, page: &mut String) -> Result<()> {
         ("32 in flight: deliveries per second ≥ Bun", text(burst, two), met(burst.map(|value| value >= 1.0))),
         ("1,000 channels: CPU per event below NATS and Bun", text(many, two), below(many, 1.0)),
         ("silent connection: ≤ 2 KB", text(idle, two), below(idle, 2.0)),
-        ("handshake, welcome and subscribe: CPU ≤ 0.8 of Bun", text(handshake, two), below(handshake, 0.8)),
+        (
+            "handshake, welcome and subscribe: CPU ≤ 0.8 of Bun",
+            format!("{}; the floor {}", text(handshake, two), text(least, two)),
+            below(handshake, 0.8),
+        ),
         (
             "two workers: CPU per delivery ≤ 1.1 of one worker",
             text(two_workers(results), two),

@@ -46,6 +46,10 @@ impl Results {
             .with_context(|| format!("writing {}", path.display()))
     }
 
+    pub(super) fn add_fact(&mut self, name: &str, value: &str) {
+        self.facts.push((name.to_owned(), value.to_owned()));
+    }
+
     pub(super) fn miss(&mut self, contestant: Contestant, reason: &str) {
         self.missing.insert(contestant.name().to_owned(), reason.to_owned());
     }
