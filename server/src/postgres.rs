@@ -7,6 +7,7 @@ mod ledger;
 mod link;
 mod past;
 mod reader;
+mod reconnecting;
 mod schema;
 mod tls;
 mod writer;

@@ -2,8 +2,9 @@
 
 use super::{PostgresOptions, words};
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 use tokio_postgres::{AsyncMessage, Client};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long the server may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -11,13 +12,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection with the task that drives it; dropping it ends both.
 pub(super) struct Link {
     pub(super) client: Client,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Link {
@@ -48,7 +43,7 @@ impl Link {
                 }
             }
         });
-        Ok(Self { client, driver })
+        Ok(Self { client, _driver: AbortOnDropHandle::new(driver) })
     }
 }
 

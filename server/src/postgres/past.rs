@@ -3,77 +3,29 @@
 use super::{
     PATIENCE, Shared, boxed,
     link::{Link, within},
+    reconnecting::Reconnecting,
     words,
 };
 use crate::{
-    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, backoff::Backoff,
-    event::event_id,
+    BroadcastError, Delivery, Event, History, Page, Place, Position, Range, RawJson, event::event_id,
 };
 use std::sync::Arc;
-use tokio::{
-    runtime::Handle,
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Mutex, time::timeout};
 use tokio_postgres::{Row, types::Type};
 
 pub(super) struct Past {
     shared: Arc<Shared>,
-    /// Where connections live: the runtime of who asks may end before they do.
-    runtime: Handle,
-    state: Mutex<State>,
-}
-
-struct State {
-    link: Option<Arc<Link>>,
-    backoff: Backoff,
-    retry_at: Instant,
-    reason: String,
-    /// How often the reader's link had come back at the last attempt.
-    returns: u64,
+    /// Who asks while it is made waits for it.
+    link: Mutex<Reconnecting>,
 }
 
 impl Past {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let state = State {
-            link: None,
-            backoff: Backoff::default(),
-            retry_at: Instant::now(),
-            reason: String::new(),
-            returns: 0,
-        };
-        Self { shared, runtime: Handle::current(), state: Mutex::new(state) }
+        Self { shared, link: Mutex::new(Reconnecting::new(None)) }
     }
 
     pub(super) async fn close(&self) {
-        self.state.lock().await.link = None;
-    }
-
-    /// The connection, or why there is none; who asks while it is made waits for it.
-    async fn link(&self) -> Result<Arc<Link>, String> {
-        let state = &mut *self.state.lock().await;
-        if let Some(link) = state.link.as_ref().filter(|link| !link.client.is_closed()) {
-            return Ok(link.clone());
-        }
-        // Where the reader gets through, so does this one.
-        let returns = self.shared.returns();
-        if returns == state.returns && Instant::now() < state.retry_at {
-            return Err(state.reason.clone());
-        }
-        state.returns = returns;
-        let shared = self.shared.clone();
-        let opened = self.runtime.spawn(async move { Link::open(&shared.config, None).await }).await;
-        match opened.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(link) => {
-                state.backoff.reset();
-                Ok(state.link.insert(Arc::new(link)).clone())
-            }
-            Err(reason) => {
-                state.retry_at = Instant::now() + state.backoff.next();
-                state.reason.clone_from(&reason);
-                Err(reason)
-            }
-        }
+        self.link.lock().await.close();
     }
 
     pub(super) async fn page(&self, channel: &str, range: Range) -> Result<Option<Page>, BroadcastError> {
@@ -82,7 +34,7 @@ impl Past {
             return Ok(None);
         }
         let failed = |reason: String| BroadcastError::History(boxed(reason));
-        let link = timeout(PATIENCE, self.link())
+        let link = timeout(PATIENCE, async { self.link.lock().await.get(&self.shared).await })
             .await
             .map_err(|_| failed("PostgreSQL does not answer".to_owned()))?
             .map_err(failed)?;
@@ -90,10 +42,7 @@ impl Past {
             Ok(page) => Ok(Some(page)),
             Err(reason) => {
                 // Whatever it was, the next one is asked anew.
-                let mut state = self.state.lock().await;
-                if state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, &link)) {
-                    state.link = None;
-                }
+                self.link.lock().await.lose(&link);
                 Err(failed(reason))
             }
         }

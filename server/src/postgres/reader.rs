@@ -133,8 +133,10 @@ impl Reader {
                 Err(reason) => return reason,
             };
             backoff.reset();
-            if shared.down.lock().take().is_some() {
+            if shared.down.lock().is_some() {
+                // Before anybody is told: who hears of it may connect at once.
                 shared.returns.fetch_add(1, Ordering::Relaxed);
+                shared.down.lock().take();
                 info!("the link to the backplane is back");
             }
             if !self.waiting.is_empty()

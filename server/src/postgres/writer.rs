@@ -3,14 +3,12 @@
 use super::{
     Shared,
     link::{Link, within},
+    reconnecting::Reconnecting,
 };
-use crate::{Event, Position, Published, backoff::Backoff, event::event_id};
+use crate::{Event, Position, Published, event::event_id};
 use futures_util::FutureExt;
 use std::{collections::HashSet, sync::Arc};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::Type;
 use ulid::Ulid;
 
@@ -33,12 +31,7 @@ pub(super) struct Writer {
     jobs: mpsc::Receiver<Job>,
     /// Taken from the queue, and did not fit in the batch before.
     held: Option<Job>,
-    link: Option<Link>,
-    backoff: Backoff,
-    retry_at: Instant,
-    reason: String,
-    /// How often the reader's link had come back at the last attempt.
-    returns: u64,
+    link: Reconnecting,
 }
 
 /// Why a batch was not written.
@@ -50,8 +43,7 @@ struct Refusal {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, link: Link) -> Self {
-        let (held, backoff, retry_at, reason) = (None, Backoff::default(), Instant::now(), String::new());
-        Self { shared, jobs, held, link: Some(link), backoff, retry_at, reason, returns: 0 }
+        Self { shared, jobs, held: None, link: Reconnecting::new(Some(link)) }
     }
 
     /// Writes until the broadcaster is closed and everything that was handed in is written.
@@ -114,38 +106,12 @@ impl Writer {
         }
     }
 
-    async fn connect(&mut self) -> Result<(), String> {
-        if self.link.as_ref().is_some_and(|link| !link.client.is_closed()) {
-            return Ok(());
-        }
-        self.link = None;
-        // Where the reader gets through, so does this one.
-        let returns = self.shared.returns();
-        if returns == self.returns && Instant::now() < self.retry_at {
-            return Err(self.reason.clone());
-        }
-        self.returns = returns;
-        match Link::open(&self.shared.config, None).await {
-            Ok(link) => {
-                self.link = Some(link);
-                self.backoff.reset();
-                Ok(())
-            }
-            Err(reason) => {
-                self.retry_at = Instant::now() + self.backoff.next();
-                self.reason.clone_from(&reason);
-                Err(reason)
-            }
-        }
-    }
-
     async fn try_write(&mut self, batch: &[Job]) -> Result<Vec<Published>, Refusal> {
         let whole = |reason| Refusal { reason, event: false };
         if self.shared.config.existing {
             return Err(whole("the ledger is only read: it is an application's own".to_owned()));
         }
-        self.connect().await.map_err(whole)?;
-        let Some(link) = &self.link else { return Err(whole(self.reason.clone())) };
+        let link = self.link.get(&self.shared).await.map_err(whole)?;
         let client = &link.client;
         let ids: Vec<String> = batch.iter().map(|_| Ulid::generate().to_string()).collect();
         let column = |value: fn(&Job) -> &str| batch.iter().map(value).collect::<Vec<&str>>();
@@ -189,7 +155,7 @@ impl Writer {
             Ok(_) => return Err(whole("the ledger has not taken every event".to_owned())),
             Err(reason) => {
                 if !culprit {
-                    self.link = None;
+                    self.link.lose(&link);
                 }
                 return Err(Refusal { reason, event: culprit });
             }

@@ -3,7 +3,10 @@
 use parking_lot::Mutex;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,6 +20,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     behind: Arc<Mutex<SocketAddr>>,
     link: watch::Sender<Link>,
+    refused: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -36,6 +40,7 @@ impl Proxy {
             address: listener.local_addr().expect("an address"),
             behind: Arc::new(Mutex::new(behind)),
             link: watch::Sender::default(),
+            refused: Arc::default(),
         };
         let accepting = proxy.clone();
         tokio::spawn(async move {
@@ -70,6 +75,11 @@ impl Proxy {
         self.link.send_modify(|link| link.refuses = refuses);
     }
 
+    /// How many were closed at once.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// From here on connections lead there.
     pub(crate) fn lead_to(&self, behind: SocketAddr) {
         *self.behind.lock() = behind;
@@ -81,6 +91,7 @@ impl Proxy {
         // Closing resets: what is on its way is lost.
         near.set_zero_linger().expect("a socket option");
         if born.refuses {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let behind = *self.behind.lock();

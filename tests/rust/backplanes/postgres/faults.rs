@@ -2,11 +2,16 @@
 
 use super::{connect, own};
 use crate::{
-    node::{gaps, histories, publish, subscribe},
+    node::{gaps, histories, publish, subscribe, until, until_down, until_up},
+    proxy::Proxy,
     rig::Rig,
-    servers::postgres::shared,
+    servers::postgres::{shared, url},
 };
-use tidings_server::Notice;
+use serde_json::json;
+use tidings_server::{Broadcaster, Event, Notice, PostgresBroadcaster, Range};
+
+/// After so many attempts the next one is 1.6 s away at least.
+const ATTEMPTS: usize = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_that_lost_its_tail_is_told() {
@@ -63,4 +68,43 @@ async fn a_crash_that_lost_what_was_accepted_is_told() {
         let Some(Notice::Event(event)) = told.last() else { panic!("{told:?}") };
         assert_eq!(event.place.as_ref().expect("history").position, again);
     }
+}
+
+/// Whoever `does` something over the connection whose last statement is `said` has failed to connect so often that it waits
+/// for long: it does not, once the reader has connected.
+async fn connects_as_soon_as_the_reader(said: &str, does: impl AsyncFn(&PostgresBroadcaster) -> bool) {
+    let server = shared().await;
+    let name = server.database().await;
+    let link = Proxy::start(server.address()).await;
+    let node = connect(&url(link.address(), &name), histories()).await;
+    let sql = server.sql("postgres").await;
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE '{said}%'"
+    );
+    let is_ended = async || !sql.query(&end, &[]).await.expect("rows").is_empty();
+    assert!(does(&node).await);
+    link.refuse(true);
+    until("its connection ends", is_ended).await;
+    until("it is refused", async || !does(&node).await && link.refused() >= ATTEMPTS).await;
+    link.cut();
+    until_down(&node).await;
+    link.refuse(false);
+    until_up(&node).await;
+    assert!(does(&node).await, "the reader is through");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_writer_connects_as_soon_as_the_reader() {
+    connects_as_soon_as_the_reader("NOTIFY", async |node| {
+        node.publish("a", Event::new("e", json!(1))).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_the_past_connects_as_soon_as_the_reader() {
+    connects_as_soon_as_the_reader("WITH latest", async |node| {
+        node.history("a", Range::Before { offset: None, limit: 1 }).await.is_ok()
+    })
+    .await;
 }
