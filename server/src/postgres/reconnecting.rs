@@ -41,6 +41,7 @@ impl Reconnecting {
         match AbortOnDropHandle::new(opening).await.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(link) => {
                 self.backoff.reset();
+                self.retry_at = Instant::now();
                 Ok(self.link.insert(Arc::new(link)).clone())
             }
             Err(reason) => {

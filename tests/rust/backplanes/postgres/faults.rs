@@ -91,6 +91,10 @@ async fn connects_as_soon_as_the_reader(said: &str, does: impl AsyncFn(&Postgres
     link.refuse(false);
     until_up(&node).await;
     assert!(does(&node).await, "the reader is through");
+    until("its connection ends again", is_ended).await;
+    // It may have to find that out.
+    does(&node).await;
+    assert!(does(&node).await, "the attempts of before are over");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
