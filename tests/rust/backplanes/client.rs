@@ -30,10 +30,16 @@ impl Client {
 
     /// The next frame; `None` when the connection is lost.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        match timeout(PATIENCE, self.0.next()).await.expect("a frame") {
-            Some(Ok(Message::Text(text))) => Some(serde_json::from_str(&text).expect("JSON")),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => None,
-            Some(Ok(other)) => panic!("{other:?}"),
+        loop {
+            let frame: Value = match timeout(PATIENCE, self.0.next()).await.expect("a frame") {
+                Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(other)) => panic!("{other:?}"),
+            };
+            if frame["t"] != "ping" {
+                return Some(frame);
+            }
+            self.send(&json!({"t": "pong"})).await;
         }
     }
 

@@ -99,6 +99,8 @@ pub(crate) async fn clients_stay_while_the_backplane_is_away(mut backplane: impl
     assert!(reason.contains("application/problem+json"), "{reason}");
     let refused = within(REFUSED_WITHIN, far.gateway.publish("a", event(2))).await;
     assert!(matches!(refused, Err(BroadcastError::Publish(_))), "{refused:?}");
+    // Otherwise it may yet say what was before.
+    until_readiness_is(far.address, 503).await;
 
     backplane.start_again();
     until_readiness_is(near.address, 200).await;

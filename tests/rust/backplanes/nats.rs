@@ -8,7 +8,7 @@ use crate::{
     faults::survives,
     gateways::clients_stay_while_the_backplane_is_away,
     killed,
-    node::{Backplane, Fragile, Remote, histories},
+    node::{Backplane, Fragile, Remote, at_last, histories},
     servers::nats::Server,
     storm::weathers,
 };
@@ -41,7 +41,7 @@ impl Nats {
     }
 
     fn options(&self) -> NatsOptions {
-        NatsOptions::new(self.server.url()).with_prefix(self.prefix.clone())
+        patient(&self.server.url()).with_prefix(self.prefix.clone())
     }
 }
 
@@ -82,7 +82,12 @@ impl Fragile for Server {
     }
 }
 
-/// With little patience.
+/// Of a test that takes no answer for a failure.
+fn patient(server: &str) -> NatsOptions {
+    NatsOptions::new(server).with_timeout(Duration::from_secs(20))
+}
+
+/// With little patience, so that a fault is soon noticed.
 fn options(servers: &[String]) -> NatsOptions {
     let mut options = NatsOptions::new("").with_timeout(Duration::from_secs(2));
     options.servers = servers.to_vec();
@@ -90,7 +95,8 @@ fn options(servers: &[String]) -> NatsOptions {
 }
 
 async fn connect(options: &NatsOptions) -> Arc<dyn Broadcaster> {
-    Arc::new(NatsBroadcaster::connect(options.clone(), histories()).await.expect("connected"))
+    let connected = async || NatsBroadcaster::connect(options.clone(), histories()).await;
+    Arc::new(at_last("it is connected", connected).await)
 }
 
 survives!(ready(Server::start()), ready(Server::start()));

@@ -8,7 +8,7 @@ use crate::{
     faults::survives,
     gateways::clients_stay_while_the_backplane_is_away,
     killed,
-    node::{Backplane, Fragile, Remote, histories},
+    node::{Backplane, Fragile, Remote, at_last, histories},
     servers::postgres::{Server, shared, url},
     storm::weathers,
 };
@@ -53,7 +53,9 @@ impl<S: Borrow<Server>> Remote for Postgres<S> {
     }
 
     async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
-        Arc::new(connect(&url(address, &self.name), histories()).await)
+        let config: PostgresOptions = url(address, &self.name).parse().expect("a URL");
+        let connected = async || config.clone().connect(histories()).await;
+        Arc::new(at_last("it is connected", connected).await)
     }
 }
 

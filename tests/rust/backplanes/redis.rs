@@ -9,7 +9,7 @@ use crate::{
     faults::survives,
     gateways::clients_stay_while_the_backplane_is_away,
     killed,
-    node::{Backplane, Fragile, PATIENCE, Remote, histories},
+    node::{Backplane, Fragile, PATIENCE, Remote, at_last, histories},
     servers::redis::Redis,
     storm::weathers,
 };
@@ -46,6 +46,13 @@ async fn connect(address: SocketAddr) -> Arc<RedisBroadcaster> {
     Arc::new(RedisBroadcaster::connect(options, histories()).await.expect("connected"))
 }
 
+/// With little patience, so that a fault is soon noticed.
+async fn connect_hastily(options: RedisOptions) -> Arc<dyn Broadcaster> {
+    let options = options.timeout(Duration::from_secs(1));
+    let connected = async || RedisBroadcaster::connect(options.clone(), histories()).await;
+    Arc::new(at_last("it is connected", connected).await)
+}
+
 /// The shared server, with prefixes of its own.
 struct Prefixed {
     redis: Arc<Redis>,
@@ -61,7 +68,7 @@ impl Prefixed {
     async fn node(&self, histories: Histories) -> Arc<RedisBroadcaster> {
         let options =
             RedisOptions::from_url(&format!("redis://{}", self.redis.address())).expect("an address");
-        let options = options.key_prefix(&self.prefix).channel_prefix(&self.prefix);
+        let options = options.key_prefix(&self.prefix).channel_prefix(&self.prefix).timeout(PATIENCE);
         Arc::new(RedisBroadcaster::connect(options, histories).await.expect("connected"))
     }
 }
@@ -88,9 +95,7 @@ impl Remote for Redis {
     }
 
     async fn connect_by(&self, address: SocketAddr) -> Arc<dyn Broadcaster> {
-        // With little patience, so that a fault is soon noticed.
-        let options = options(address).timeout(Duration::from_secs(1));
-        Arc::new(RedisBroadcaster::connect(options, histories()).await.expect("connected"))
+        connect_hastily(options(address)).await
     }
 }
 

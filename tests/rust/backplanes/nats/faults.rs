@@ -1,13 +1,13 @@
 //! What else servers of NATS do: they die, sleep and forget, alone and in a cluster.
 
-use super::{connect, options};
+use super::{connect, options, patient};
 use crate::{
-    node::{histories, publish, subscribe, until, until_down, until_up, within},
+    node::{histories, publish, publish_at_last, subscribe, until, until_down, until_up, within},
     proxy::Proxy,
     rig::Rig,
     servers::{Port, copy, nats::Server},
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 use std::time::Duration;
 use tidings_server::{
@@ -30,8 +30,7 @@ async fn while_the_server_is_away_publishes_are_refused_in_time_and_subscribers_
     assert!(refused.iter().all(|refused| matches!(refused, Err(BroadcastError::Publish(_)))));
     assert!(matches!(node.subscribe("new".into(), seen.sink()).await, Err(BroadcastError::Subscribe(_))));
     server.restart();
-    until_up(&*node).await;
-    publish(&*node, "a", 2).await;
+    publish_at_last(&*node, "a", Event::new("e", json!(2)).with_key("2")).await;
     assert_eq!(seen.events(2).await.len(), 2);
 }
 
@@ -107,7 +106,7 @@ async fn routes_between_servers_are_reset_and_their_clients_stay() {
 async fn a_server_that_lost_its_last_events_begins_another_epoch() {
     let mut server = Server::start();
     let proxy = Proxy::start(server.address).await;
-    let options = options(&[format!("nats://{}", proxy.address())]);
+    let options = patient(&format!("nats://{}", proxy.address()));
     let (one, two) = (connect(&options).await, connect(&options).await);
     let (seen, subscription) = subscribe(&*one, "a").await;
     let start = subscription.position().expect("history").clone();
@@ -116,6 +115,7 @@ async fn a_server_that_lost_its_last_events_begins_another_epoch() {
     }
     // A copy of what an orderly end leaves.
     server.kill();
+    join(until_down(&*one), until_down(&*two)).await;
     let old = server.store().with_extension("old");
     copy(&server.store(), &old);
     server.restart();
@@ -125,6 +125,7 @@ async fn a_server_that_lost_its_last_events_begins_another_epoch() {
     }
     seen.events(10).await;
     server.kill();
+    join(until_down(&*one), until_down(&*two)).await;
     copy(&old, &server.store());
     server.restart();
     until_up(&*one).await;
@@ -147,11 +148,12 @@ async fn a_server_that_lost_its_last_events_begins_another_epoch() {
 async fn a_server_that_lost_its_last_events_and_got_others_begins_another_epoch() {
     let mut server = Server::start();
     let proxy = Proxy::start(server.address).await;
-    let near = options(&[server.url()]);
-    let node = connect(&options(&[format!("nats://{}", proxy.address())])).await;
+    let near = patient(&server.url());
+    let node = connect(&patient(&format!("nats://{}", proxy.address()))).await;
     let (seen, subscription) = subscribe(&*node, "a").await;
     publish(&*node, "a", 0).await;
     server.kill();
+    until_down(&*node).await;
     let old = server.store().with_extension("old");
     copy(&server.store(), &old);
     server.restart();
@@ -181,7 +183,7 @@ async fn a_server_that_lost_its_last_events_and_got_others_begins_another_epoch(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_deleted_and_made_again_has_another_epoch() {
     let server = Server::start();
-    let node = connect(&options(&[server.url()])).await;
+    let node = connect(&patient(&server.url())).await;
     let (seen, _subscription) = subscribe(&*node, "a").await;
     let first = publish(&*node, "a", 1).await.position.expect("history");
     let client = async_nats::connect(server.url()).await.expect("connected");

@@ -102,8 +102,7 @@ async fn refused(options: NatsOptions) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_at_the_start_is_named() {
-    let timeout = Duration::from_secs(1);
-    let error = refused(NatsOptions::new("nats://127.0.0.1:1").with_timeout(timeout)).await;
+    let error = refused(NatsOptions::new("nats://127.0.0.1:1")).await;
     assert!(error.contains("127.0.0.1:1 cannot be reached"), "{error}");
 
     let server = Server::with(
@@ -112,7 +111,7 @@ async fn what_is_wrong_at_the_start_is_named() {
             { user: few, password: secret, permissions: { publish: [\"tidings.>\"] } },
         ] }",
     );
-    let mut login = NatsOptions::new(server.url()).with_timeout(timeout);
+    let mut login = NatsOptions::new(server.url());
     assert!(refused(login.clone()).await.contains("refuses the login"));
     login.login = NatsLogin::User("all".into(), "wrong-one".into());
     let error = refused(login.clone()).await;
@@ -124,7 +123,7 @@ async fn what_is_wrong_at_the_start_is_named() {
     NatsBroadcaster::connect(url.parse().expect("options"), histories()).await.expect("connected");
 
     let server = Server::with("accounts { a { users: [{ user: u, password: p }], jetstream: disabled } }");
-    let mut login = NatsOptions::new(server.url()).with_timeout(timeout);
+    let mut login = NatsOptions::new(server.url());
     login.login = NatsLogin::User("u".into(), "p".into());
     let error = refused(login).await;
     assert!(error.to_lowercase().contains("jetstream"), "{error}");

@@ -18,17 +18,20 @@ async fn a_failover_that_lost_its_tail_is_told() {
     let mut primary = own().await;
     let standby = primary.server.standby();
     let rig = Rig::over(&primary).await;
-    // From here on the standby falls behind.
     let there = standby.sql(&primary.name).await;
+    until("the standby hears of its primary", async || {
+        let streams = "SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+        there.query(streams, &[]).await.expect("rows").len() == 1
+    })
+    .await;
+    // From here on the standby falls behind.
     there.batch_execute("SELECT pg_wal_replay_pause()").await.expect("a standby");
     standby.signal_receiver(libc::SIGSTOP);
     rig.goes_on().await;
     primary.server.kill();
     standby.signal_receiver(libc::SIGKILL);
     // A server one of whose processes was killed closes its connections and begins anew.
-    while !there.is_closed() {
-        tokio::task::yield_now().await;
-    }
+    until("it begins anew", async || there.is_closed()).await;
     rig.links.iter().for_each(|link| link.lead_to(standby.address()));
     let there = standby.sql_when_ready(&primary.name).await;
     there.batch_execute("SELECT pg_wal_replay_resume()").await.expect("a standby");

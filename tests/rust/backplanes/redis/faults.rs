@@ -1,22 +1,22 @@
 //! What else a node's subscribers hear of when Redis or the way to it fails.
 
-use super::{DURABLE, connect};
+use super::{DURABLE, connect, connect_hastily};
 use crate::{
-    node::{gaps, histories, publish, subscribe, until, until_down, until_up},
+    node::{gaps, publish, subscribe, until, until_down, until_up},
     proxy::Proxy,
     rig::Rig,
     servers::{copy, redis::Redis},
 };
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+};
 use serde_json::json;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use tidings_server::{Broadcaster, Event, Notice, Range, RedisBroadcaster, RedisOptions, protocol::Why};
+use tidings_server::{Broadcaster, Event, Notice, Range, RedisOptions, protocol::Why};
 
 const ALL: Range = Range::After { offset: 0, limit: 1_000 };
 
@@ -85,7 +85,7 @@ async fn who_is_subscribed_stays_while_redis_is_down() {
     let (live, _live) = subscribe(&node, "live.a").await;
     publish(&node, "a", 1).await;
     redis.kill();
-    until_down(&node).await;
+    join(until_down(&node), until_down(&other)).await;
     // Refused at once: nothing is waited for.
     assert!(matches!(node.publish("a", Event::new("e", json!(0))).now_or_never(), Some(Err(_))));
     assert!(matches!(node.history("a", ALL).now_or_never(), Some(Err(_))));
@@ -129,7 +129,9 @@ impl Failover {
 
     /// Lets the replica have all that there is, and nothing that follows.
     async fn fall_behind(&self) {
-        assert_eq!(self.master.cli(&["wait", "1", "10000"]), "1");
+        // Redis waits for what the same connection has written.
+        let said = self.master.cli_all("set last 1\nwait 1 100000\n");
+        assert_eq!(said, "OK\n1");
         self.copying.hole(true);
     }
 
@@ -171,12 +173,10 @@ async fn the_master_is_where_the_sentinel_says() {
     let options =
         RedisOptions::from_url(&format!("redis://main?sentinel=127.0.0.1:1,{}", sentinel.address()))
             .expect("an address")
-            .timeout(Duration::from_secs(1))
             .probe_every(Duration::from_millis(300));
-    let mut nodes: Vec<Arc<dyn Broadcaster>> = Vec::new();
+    let mut nodes = Vec::new();
     for _ in 0..3 {
-        let node = RedisBroadcaster::connect(options.clone(), histories()).await.expect("connected");
-        nodes.push(Arc::new(node));
+        nodes.push(connect_hastily(options.clone()).await);
     }
     let rig = Rig::of(nodes).await;
     master.kill();

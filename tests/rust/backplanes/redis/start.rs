@@ -17,7 +17,11 @@ use tokio::{
 };
 
 async fn problem(url: &str) -> String {
-    let options = RedisOptions::from_url(url).expect("an address").timeout(Duration::from_secs(2));
+    problem_within(Duration::from_secs(20), url).await
+}
+
+async fn problem_within(timeout: Duration, url: &str) -> String {
+    let options = RedisOptions::from_url(url).expect("an address").timeout(timeout);
     match within(PATIENCE, RedisBroadcaster::connect(options, histories())).await {
         Err(BroadcastError::Config(problem)) => problem,
         other => panic!("{other:?}"),
@@ -39,7 +43,8 @@ async fn a_wrong_address_is_named() {
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let problem = problem(&format!("redis://{}", silent.local_addr().expect("an address"))).await;
+    let url = format!("redis://{}", silent.local_addr().expect("an address"));
+    let problem = problem_within(Duration::from_secs(2), &url).await;
     assert!(problem.contains("no answer within 2s"), "{problem}");
 }
 

@@ -12,6 +12,8 @@ use std::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
+    time::Duration,
 };
 use tidings_server::PostgresOptions;
 use tokio_postgres::{Client, NoTls};
@@ -162,6 +164,7 @@ impl Server {
             }
             let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             assert!(std::time::Instant::now() < deadline, "{}", log());
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -177,12 +180,24 @@ impl Server {
     /// Sends a signal to all of its processes, which are a group each.
     pub(crate) fn signal(&self, signal: libc::c_int) {
         let Some(child) = &self.child else { return };
+        // SAFETY: a number of a process that this one has started, or that its child has.
+        let send = |id: &str, signal| unsafe { libc::kill(id.parse().expect("a number"), signal) };
         let main = child.id().to_string();
-        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
-        for id in std::iter::once(main.as_str()).chain(children.split_whitespace()) {
-            // SAFETY: a number of a process that this one has started, or that its child has.
-            unsafe { libc::kill(id.parse().expect("a number"), signal) };
+        // Where it stands still it makes no more of them meanwhile.
+        send(&main, libc::SIGSTOP);
+        while self.state().is_some_and(|state| !['T', 'Z'].contains(&state)) {
+            thread::sleep(Duration::from_millis(1));
         }
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+        for id in children.split_whitespace().chain([main.as_str()]) {
+            send(id, signal);
+        }
+    }
+
+    /// Of its main process, in a letter, as Linux has it.
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.as_ref()?.id())).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -240,7 +255,7 @@ impl Server {
                     tokio::spawn(connection);
                     return client;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("a server")
@@ -294,7 +309,7 @@ impl Bouncer {
         let bouncer = Self { child, folder, port };
         let ready = async {
             while tokio::net::TcpStream::connect(bouncer.port.address()).await.is_err() {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(crate::node::PATIENCE, ready).await.expect("it listens");

@@ -8,7 +8,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
 };
 
 /// `redis-server` on a port and in a folder of its own; it is killed when this is dropped.
@@ -99,9 +99,21 @@ impl Redis {
 
     /// What `redis-cli` prints.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        self.run_cli(arguments, Stdio::null())
+    }
+
+    /// The same, of lines that are said over one connection.
+    pub(crate) fn cli_all(&self, lines: &str) -> String {
+        let file = self.folder.join("said");
+        fs::write(&file, lines).expect("a file");
+        self.run_cli(&[], File::open(file).expect("a file").into())
+    }
+
+    fn run_cli(&self, arguments: &[&str], input: Stdio) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.number().to_string()])
             .args(arguments)
+            .stdin(input)
             .output()
             .expect("redis-cli runs: install Debian's package redis-tools");
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
