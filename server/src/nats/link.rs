@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use ulid::Ulid;
 
 /// The first server that has republishing and reads the next event of a subject.
@@ -36,6 +36,9 @@ const WAITING_COMMANDS: usize = 256;
 /// So many publishes are on their way at once.
 const UNANSWERED: usize = 8_192;
 
+/// So many events are read from the stream at once. A server that is asked for more than it has room for forgets all of it.
+const READS: usize = 256;
+
 /// How often, and after which time, a stream that is behind is looked at again before its events count as lost.
 const LOOKS: usize = 4;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -52,6 +55,8 @@ pub(super) struct Link {
     /// When the stream was made: with a sequence it names an event that has no id.
     created: String,
     pub(super) signals: Arc<Signals>,
+    /// The turns of those who read events from the stream.
+    pub(super) reads: Semaphore,
 }
 
 /// What the connection says of itself.
@@ -108,7 +113,8 @@ impl Link {
             })?;
         }
         let epoch = epoch(&info);
-        Ok(Self { client, context, kept, live, epoch, created: info.created, signals })
+        let reads = Semaphore::new(READS);
+        Ok(Self { client, context, kept, live, epoch, created: info.created, signals, reads })
     }
 
     /// Whether it is of no use any longer.

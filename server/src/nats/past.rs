@@ -6,7 +6,7 @@ use super::{
     stream::{Info, StreamError},
 };
 use crate::{Delivery, Event, History, Page, Place, Position, Range, envelope};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{BoxFuture, try_join, try_join_all};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,11 +14,12 @@ use std::{
 use tracing::warn;
 use ulid::Ulid;
 
-/// A longer stretch is read in so many parts at once.
+/// A stretch of the stream is read in so many parts at once.
 const PARTS: u64 = 8;
 
-/// A window is not smaller than this, in events of the whole stream.
-const WINDOW: u64 = 64;
+/// So many events are read one after the other before what is left of a stretch is read in parts as well: only then is it
+/// known that it is full of them.
+const RUN: u64 = 8;
 
 /// An event of the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,21 +32,33 @@ pub(super) struct Entry {
 }
 
 /// The events of `subject` above `after`, up to `to`. What is no event is left out.
-pub(super) async fn read(link: &Link, subject: &str, after: u64, to: u64) -> Result<Vec<Entry>, StreamError> {
+pub(super) fn read<'a>(
+    link: &'a Link,
+    subject: &'a str,
+    after: u64,
+    to: u64,
+) -> BoxFuture<'a, Result<Vec<Entry>, StreamError>> {
     let length = to.saturating_sub(after);
-    let parts = if length > WINDOW { PARTS } else { 1 };
-    let bound = |part: u64| after + (u128::from(length) * u128::from(part) / u128::from(parts)) as u64;
-    let parts = (0..parts).map(|part| read_part(link, subject, bound(part), bound(part + 1)));
-    Ok(try_join_all(parts).await?.concat())
+    let parts = length.div_ceil(RUN).clamp(1, PARTS);
+    let bound = move |part: u64| after + (u128::from(length) * u128::from(part) / u128::from(parts)) as u64;
+    let parts = (0..parts).map(move |part| read_part(link, subject, bound(part), bound(part + 1)));
+    Box::pin(async move { Ok(try_join_all(parts).await?.concat()) })
 }
 
 async fn read_part(link: &Link, subject: &str, after: u64, to: u64) -> Result<Vec<Entry>, StreamError> {
-    let (mut entries, mut after) = (Vec::new(), after);
+    let (mut entries, mut after, mut found) = (Vec::new(), after, 0);
     while after < to {
-        let Some(message) = link.kept.next_of(subject, after + 1).await?.filter(|m| m.sequence <= to) else {
+        if found == RUN {
+            entries.append(&mut read(link, subject, after, to).await?);
             break;
+        }
+        let next = {
+            // It is never closed.
+            let _turn = link.reads.acquire().await;
+            link.kept.next_of(subject, after + 1).await?
         };
-        after = message.sequence;
+        let Some(message) = next.filter(|message| message.sequence <= to) else { break };
+        (after, found) = (message.sequence, found + 1);
         match envelope::decode_or(&message.payload, || link.event_id(after)) {
             Ok((event, id)) => {
                 let at = message.time.unix_timestamp_nanos().try_into().unwrap_or_default();
@@ -115,16 +128,21 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Where `limit` events should be.
     fn window(&self, limit: usize) -> u64 {
-        self.width.saturating_mul(limit as u64 + 1).max(WINDOW)
+        self.width.saturating_mul(limit as u64 + 1)
     }
 
     /// More than `limit` events above `offset` when there are more.
     async fn after(&self, offset: u64, limit: usize) -> Result<Vec<Entry>, StreamError> {
-        let (mut entries, mut at) = (Vec::new(), offset.max(self.first));
+        let (mut entries, mut at, mut window) = (Vec::new(), offset.max(self.first), self.window(limit));
         while at < self.end && entries.len() <= limit {
-            let to = at.saturating_add(self.window(limit)).min(self.end);
-            entries.append(&mut read(self.link, self.subject, at, to).await?);
+            let to = at.saturating_add(window).min(self.end);
+            let mut found = read(self.link, self.subject, at, to).await?;
+            if found.is_empty() {
+                window = window.saturating_mul(2);
+            }
+            entries.append(&mut found);
             at = to;
         }
         Ok(entries)
@@ -133,11 +151,15 @@ impl Reader<'_> {
     /// More than `limit` events below `offset` when there are more.
     async fn before(&self, offset: u64, limit: usize) -> Result<Vec<Entry>, StreamError> {
         let (mut entries, mut at) = (Vec::new(), offset.saturating_sub(1).min(self.end));
+        let mut window = self.window(limit);
         while at > self.first && entries.len() <= limit {
-            let from = at.saturating_sub(self.window(limit)).max(self.first);
-            let mut window = read(self.link, self.subject, from, at).await?;
-            window.append(&mut entries);
-            entries = window;
+            let from = at.saturating_sub(window).max(self.first);
+            let mut found = read(self.link, self.subject, from, at).await?;
+            if found.is_empty() {
+                window = window.saturating_mul(2);
+            }
+            found.append(&mut entries);
+            entries = found;
             at = from;
         }
         Ok(entries)
