@@ -6,7 +6,7 @@ use crate::{
     node::{Backplane, Seen, histories, number, publish, subscribe, within},
     servers::nats::Server,
 };
-use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, future::join_all};
 use std::{
     path::Path,
     sync::{Arc, Barrier},
@@ -93,6 +93,28 @@ async fn what_the_stream_no_longer_has_is_not_passed_over() {
     let page =
         node.history("quiet", Range::After { offset: from, limit: 9 }).await.expect("open").expect("history");
     assert!(page.floor <= from && page.events.len() == 1, "{page:?}");
+}
+
+/// Each question of a driver waits for the one before it, so a page of one event may not take one for each event around it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_read_with_few_questions() {
+    let nats = Nats::new();
+    let node = nats.connect(histories()).await;
+    for n in 0..3 {
+        publish(&*node, "rare", n).await;
+    }
+    join_all((0..600).map(|n| publish(&*node, "a", n))).await;
+    let client = async_nats::connect(nats.server.url()).await.expect("connected");
+    let mut asked = client.subscribe(format!("$JS.API.STREAM.MSG.GET.{}", nats.prefix)).await.expect("heard");
+    client.flush().await.expect("subscribed");
+    for (channel, latest, most) in [("a", 599, 8), ("rare", 2, 30)] {
+        let page = node.history(channel, Range::Before { offset: None, limit: 1 }).await.expect("open");
+        let page = page.expect("history");
+        assert_eq!((page.events.iter().map(number).collect::<Vec<_>>(), page.more), (vec![latest], true));
+        client.flush().await.expect("everything has come");
+        let questions = std::iter::from_fn(|| asked.next().now_or_never().flatten()).count();
+        assert!((1..=most).contains(&questions), "{channel}: {questions}");
+    }
 }
 
 async fn refused(options: NatsOptions) -> String {
