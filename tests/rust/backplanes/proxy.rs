@@ -7,11 +7,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::sleep,
 };
 
 /// A TCP proxy. A clone is the same proxy. It ends with the runtime of its test.
@@ -31,6 +33,8 @@ struct Link {
     hole: bool,
     /// Whether new connections are closed at once.
     refuses: bool,
+    /// How long what the server says is on its way.
+    delay: Duration,
 }
 
 impl Proxy {
@@ -80,6 +84,11 @@ impl Proxy {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Hands on what the server says so much later.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.link.send_modify(|link| link.delay = delay);
+    }
+
     /// From here on connections lead there.
     pub(crate) fn lead_to(&self, behind: SocketAddr) {
         *self.behind.lock() = behind;
@@ -115,7 +124,10 @@ impl Proxy {
                 read = near.read(&mut up) => (read, true),
                 read = far.read(&mut down) => (read, false),
             };
-            let hole = link.borrow().hole;
+            let Link { hole, delay, .. } = *link.borrow();
+            if !passed.1 && !delay.is_zero() {
+                sleep(delay).await;
+            }
             match passed {
                 (Ok(1..), _) if hole => lost = true,
                 (Ok(read @ 1..), true) if far.write_all(&up[..read]).await.is_ok() => {}

@@ -1,8 +1,10 @@
 //! What is wrong is said at the start.
 
+use super::{connect_hastily, options};
 use crate::{
     authority::{Authority, a_link_is_encrypted, a_plain_server_is_refused},
     node::{PATIENCE, Seen, histories, publish, subscribe, within},
+    proxy::Proxy,
     servers::{Port, redis::Redis},
 };
 use futures_util::future::join_all;
@@ -46,6 +48,15 @@ async fn a_server_that_says_nothing_is_given_up() {
     let url = format!("redis://{}", silent.local_addr().expect("an address"));
     let problem = problem_within(Duration::from_secs(2), &url).await;
     assert!(problem.contains("no answer within 2s"), "{problem}");
+}
+
+/// Each question has its time, and not all of them together: otherwise nobody gets through to a server that is busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_its_time_is_waited_for() {
+    let redis = Redis::start(&[]);
+    let link = Proxy::start(redis.address()).await;
+    link.delay(Duration::from_millis(200));
+    connect_hastily(options(link.address())).await;
 }
 
 #[tokio::test]
