@@ -56,6 +56,9 @@ struct State {
     mailbox: Arc<Mailbox>,
     tally: Arc<Tally>,
     started: Instant,
+    /// When the hub last went on after it had stood still. What clients did meanwhile may not have been looked at yet: none of
+    /// them is closed for a time that began before.
+    awake_at: u64,
     connections: Connections,
     generation: u32,
     channels: Channels,
@@ -82,6 +85,7 @@ impl Hub {
             mailbox: mailbox.clone(),
             tally: tally.clone(),
             started: Instant::now(),
+            awake_at: 0,
             connections: Connections::new(tally.clone()),
             generation: 0,
             channels: Channels::default(),

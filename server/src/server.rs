@@ -393,7 +393,7 @@ mod tests {
         };
         actix_rt::System::new().block_on(async {
             let served = server.run(|_| (), async { drop(stopped.await) });
-            let test = timeout(Duration::from_secs(20), test);
+            let test = timeout(Duration::from_secs(60), test);
             let (served, tested) = futures_util::future::join(served, test).await;
             served.expect("a server that stops");
             tested.expect("places for all");

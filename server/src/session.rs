@@ -153,6 +153,12 @@ impl Session {
         self.heard_at = now;
     }
 
+    /// The gateway stood still until then, and may not have looked at what the client sent: its time to answer begins anew.
+    pub fn stood_still(&mut self, until: u64) {
+        let interval = self.config.ping_interval.as_millis() as u64;
+        self.heard_at = self.heard_at.max(until.saturating_sub(interval));
+    }
+
     /// The client sent something that costs the gateway work; whether it may. If not, the session is closed.
     pub fn command(&mut self, now: u64, effects: &mut VecDeque<Effect>) -> bool {
         self.heard(now);

@@ -200,7 +200,8 @@ fn pings_whose_answers_are_not_read() {
             thread::sleep(Duration::from_millis(20));
         }
         tidings.settles_below(base + CLIENTS * 3 * KB * KB, "unread pongs");
-        clients.iter().for_each(|client| client.0.shutdown(Shutdown::Both).expect("an open connection"));
+        // The gateway may have done so already.
+        clients.iter().for_each(|client| drop(client.0.shutdown(Shutdown::Both)));
     });
     // A queue has 1 MiB, and is closed when it is full.
     assert!(most <= base + CLIENTS * 3 * KB * KB, "{} KB while it was flooded", most / KB);

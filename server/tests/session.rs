@@ -355,6 +355,28 @@ fn nobody_is_closed_who_was_not_asked() {
 }
 
 #[test]
+fn nobody_is_closed_whose_answer_may_not_have_been_read() {
+    let mut talk = Talk::known(|c| {
+        c.ping_interval = Duration::from_millis(100);
+        c.ping_grace = Duration::from_millis(50);
+    });
+    talk.session.stood_still(0);
+    assert_eq!(talk.tick(100), ["ping"]);
+    talk.session.stood_still(5_000);
+    assert_eq!(talk.tick(5_000), ["ping"]);
+    for _ in 0..2 {
+        talk.session.stood_still(5_000);
+        assert_eq!(talk.session.deadline(), Some(5_050));
+        assert_eq!(talk.tick(5_049), NOTHING);
+    }
+    talk.session.heard(5_049);
+    talk.session.stood_still(5_000);
+    assert_eq!(talk.tick(5_100), ["ping"]);
+    assert_eq!(talk.tick(5_198), NOTHING);
+    assert_eq!(talk.tick(5_199), ["close 4001"]);
+}
+
+#[test]
 fn no_keepalive_no_deadline() {
     let mut talk = Talk::known(|c| c.ping_interval = Duration::ZERO);
     assert_eq!(talk.session.deadline(), None);

@@ -26,6 +26,9 @@ const CLOSE_TIMEOUT: u64 = 2_000;
 /// The same for one that is too slow, and has to read what was sent before it.
 const SLOW_CLOSE_TIMEOUT: u64 = 30_000;
 
+/// A hub that is so late, in milliseconds, has stood still: its thread was blocked, or the whole machine.
+const STANDSTILL: u64 = 1_000;
+
 impl State {
     pub(super) fn open(
         &mut self,
@@ -189,7 +192,7 @@ impl State {
     /// When the connection is too slow, unless its outbox moves before; never while nothing waits.
     fn stalls_at(&self, connection: &Connection) -> u64 {
         let stall = self.shared.config.limits.queue_stall.as_millis() as u64;
-        if connection.outbox.is_empty() { u64::MAX } else { connection.moved_at + stall }
+        if connection.outbox.is_empty() { u64::MAX } else { connection.moved_at.max(self.awake_at) + stall }
     }
 
     pub(super) fn schedule(&mut self, slot: u32) {
@@ -213,6 +216,9 @@ impl State {
             if at > now {
                 return Some(self.started + Duration::from_millis(at));
             }
+            if now - at > STANDSTILL {
+                self.awake_at = now;
+            }
             self.timers.pop();
             if self.live(token) && self.connections[token.slot].timer_at == at {
                 self.connections[token.slot].timer_at = u64::MAX;
@@ -233,7 +239,9 @@ impl State {
                 return self.close(token.slot, CloseCode::Restart, now);
             }
             Phase::Open => {
-                self.connections[token.slot].session.tick(now, &mut self.effects);
+                let session = &mut self.connections[token.slot].session;
+                session.stood_still(self.awake_at);
+                session.tick(now, &mut self.effects);
                 self.apply(token.slot, now);
             }
         }

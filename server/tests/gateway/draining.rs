@@ -1,6 +1,6 @@
 //! Clients that are sent away, one after the other.
 
-use crate::harness::{Client, Running, Said, Serving, both_ways, config, open_gateway, request};
+use crate::harness::{Client, Running, Said, Serving, Standstill, both_ways, config, open_gateway, request};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -33,13 +33,16 @@ async fn clients(server: &Running, count: usize) -> Vec<Client> {
 
 async fn everyone_is_told_first_and_served_until_the_close(serving: Serving) {
     let settings = config(|config| config.limits.connections_per_second = 20);
-    let server = Running::start(serving, open_gateway().config(settings));
+    let (standstill, builder) = Standstill::of(open_gateway().config(settings));
+    let server = Running::start(serving, builder);
     let mut clients = clients(&server, 10).await;
     let gateway = server.gateway.clone();
     let mut draining = Box::pin(gateway.drain());
-    // The workers have been told, and so they tell their clients before they hand on what comes now.
+    // The workers are told, and then handed an event, before they look at whose time has come.
+    let standstill = standstill.begin(&server).await;
     assert!(futures_util::poll!(&mut draining).is_pending());
     gateway.publish("a", Event::new("late", json!(1))).await.expect("open");
+    drop(standstill);
     let draining = async {
         draining.await;
         assert_eq!(gateway.client_count(), 0);
@@ -48,10 +51,8 @@ async fn everyone_is_told_first_and_served_until_the_close(serving: Serving) {
         let mut hints = Vec::new();
         for client in &mut clients {
             hints.push(bye(client).await);
+            assert!(client.next().await.contains("late"));
         }
-        // Half a second for ten clients at twenty a second: the last one goes after it was handed on.
-        let last = hints.iter().zip(0..).max().expect("some").1;
-        assert!(clients[last].next().await.contains("late"));
         for client in &mut clients {
             assert_eq!(client.expect_close().await, 1012);
         }

@@ -1,11 +1,13 @@
 //! Pings, and clients that do not answer them.
 
 use crate::harness::{
-    Client, PING, PONG, Raw, Running, Serving, both_ways, config, masked, ok, open_gateway, sub,
+    Client, PING, PONG, Raw, Running, Serving, Standstill, both_ways, config, masked, ok, open_gateway, sub,
+    until,
 };
 use futures_util::future::join_all;
+use serde_json::json;
 use std::time::{Duration, Instant};
-use tidings_server::Config;
+use tidings_server::{Config, Event, Metrics};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(300);
@@ -16,6 +18,8 @@ both_ways!(
     a_silent_client_is_closed,
     a_client_that_answers_stays,
     anything_is_a_sign_of_life,
+    an_answer_is_read_however_long_the_gateway_stood_still,
+    a_queue_is_written_however_long_the_gateway_stood_still,
     no_pings_when_off
 );
 
@@ -92,6 +96,66 @@ async fn anything_is_a_sign_of_life(serving: Serving) {
         .await;
     }))
     .await;
+}
+
+/// Waits until whatever the gateway waited for is over.
+async fn out_of_time(since: Instant) {
+    until("the time is over", || since.elapsed() > INTERVAL + LONG_GRACE).await;
+}
+
+async fn an_answer_is_read_however_long_the_gateway_stood_still(serving: Serving) {
+    let (standstill, builder) = Standstill::of(open_gateway().config(brisk(LONG_GRACE)));
+    let server = Running::start(serving, builder);
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(Raw::connect(&server).await);
+    }
+    for client in &mut clients {
+        assert_eq!(client.any_frame().await, (0x81, PING.as_bytes().to_vec()));
+    }
+    let standstill = standstill.begin(&server).await;
+    let begun = Instant::now();
+    for client in &mut clients {
+        client.send(&masked(0x81, PONG.as_bytes())).await;
+    }
+    out_of_time(begun).await;
+    drop(standstill);
+    for client in &mut clients {
+        client.send(&masked(0x81, sub("a").as_bytes())).await;
+        assert_eq!(client.text().await, ok("a"));
+    }
+}
+
+fn metric(server: &Running, name: &str) -> u64 {
+    let text = Metrics::new(&server.gateway).text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.expect("the metric").parse().expect("a number")
+}
+
+async fn a_queue_is_written_however_long_the_gateway_stood_still(serving: Serving) {
+    let (standstill, builder) = Standstill::of(open_gateway().config(config(|c| {
+        // Their time shows that the gateway stood still.
+        (c.ping_interval, c.ping_grace) = (INTERVAL, Duration::from_secs(3_600));
+        (c.limits.queue_bytes, c.limits.queue_stall) = (64 * 1024 * 1024, LONG_GRACE);
+    })));
+    let server = Running::start(serving, builder);
+    let mut client = Raw::connect(&server).await;
+    client.send(&masked(0x81, sub("a").as_bytes())).await;
+    assert_eq!(client.text().await, ok("a"));
+    let data = json!("x".repeat(100_000));
+    let mut published = 0;
+    // Many events: of the last one or two it may be that nobody has asked yet whether they are taken.
+    while metric(&server, "tidings_queued_bytes") < 2_000_000 {
+        server.gateway.publish("a", Event::new("e", data.clone())).await.expect("open");
+        published += 1;
+        until("it is handed on", || metric(&server, "tidings_deliveries_total") == published).await;
+    }
+    let standstill = standstill.begin(&server).await;
+    out_of_time(Instant::now()).await;
+    drop(standstill);
+    for _ in 0..published {
+        assert!(client.text().await.len() > 100_000);
+    }
 }
 
 async fn no_pings_when_off(serving: Serving) {

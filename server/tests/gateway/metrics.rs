@@ -106,6 +106,8 @@ fn watched(probe: &Probe, change: impl FnOnce(&mut tidings_server::Config)) -> B
         .authorize("private-broken", |_, _| async { Err::<bool, _>("on purpose") })
         .config(config(|c| {
             c.limits.frame_bytes = 1_000;
+            // So few that no flood can wait for the next one by accident.
+            c.limits.commands_per_second = 1;
             c.limits.resume_events = 2;
             c.limits.queue_stall = Duration::from_secs(60);
             change(c);

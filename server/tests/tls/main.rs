@@ -207,10 +207,10 @@ fn a_handshake_that_does_not_end_is_cut_off() {
     run(async {
         let certificate = Certificate::new("handshake");
         let server = Running::start(certificate.tls(), |_| ());
+        let begun = Instant::now();
         let mut slow = TcpStream::connect(server.address).await.expect("a listening gateway");
         // The beginning of a record that is to be longer.
         slow.write_all(&[0x16, 3, 1, 2, 0, 1]).await.expect("an open connection");
-        let begun = Instant::now();
         // Others are served meanwhile.
         subscribe(&mut certificate.trust().open(server.address).await, "a").await;
         let mut rest = Vec::new();

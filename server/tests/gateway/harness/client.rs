@@ -93,6 +93,14 @@ impl Client {
         self.message(Message::text(text.into())).await;
     }
 
+    /// Sends text frames, all in one write.
+    pub(crate) async fn send_together(&mut self, texts: impl IntoIterator<Item = String>) {
+        for text in texts {
+            self.socket.feed(Message::text(text)).await.expect("an open connection");
+        }
+        self.socket.flush().await.expect("an open connection");
+    }
+
     /// What comes next. Pings are answered and not told: on a slow machine they may come anywhere.
     pub(crate) async fn said(&mut self) -> Said {
         loop {

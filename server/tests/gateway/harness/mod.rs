@@ -5,6 +5,7 @@ mod crowd;
 mod http;
 mod probe;
 mod raw;
+mod standstill;
 mod stream;
 mod wait;
 
@@ -13,6 +14,7 @@ pub(crate) use crowd::{knowing, known};
 pub(crate) use http::{Answer, answer, request};
 pub(crate) use probe::{Door, Probe};
 pub(crate) use raw::{Raw, handshake, masked, text};
+pub(crate) use standstill::Standstill;
 pub(crate) use stream::{Heard, Stream};
 pub(crate) use wait::{run, until};
 
