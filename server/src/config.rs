@@ -12,7 +12,7 @@ pub struct Config {
     /// Time between two pings to a client; zero turns them off. Default 30 s.
     pub ping_interval: Duration,
     /// How long past `ping_interval` a silent client is waited for before it is closed with 4001, and never shorter behind
-    /// its first ping. Default 10 s.
+    /// its first ping, nor behind a time in which the gateway itself stood still. Default 10 s.
     pub ping_grace: Duration,
     /// Origins of pages that may connect, such as `https://app.example.com`, besides pages of the gateway's own
     /// host; `*` allows every one. A request without an `Origin` header comes from no page and is allowed.
@@ -137,7 +137,7 @@ pub struct Limits {
     pub waiting_bytes: usize,
     /// Bytes queued for one slow connection; above it the connection is closed with 4008. Default 1 MiB.
     pub queue_bytes: usize,
-    /// How long a queue may stand still before the connection is closed with 4008. Default 10 s.
+    /// How long a queue may stand still, while the gateway does not, before the connection is closed with 4008. Default 10 s.
     pub queue_stall: Duration,
     /// Missed events that a client is sent when it comes back, as long as they fit in half of `queue_bytes`; with more
     /// it is told that it cannot have them. Default 1,000.

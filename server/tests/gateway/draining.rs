@@ -33,13 +33,12 @@ async fn clients(server: &Running, count: usize) -> Vec<Client> {
 
 async fn everyone_is_told_first_and_served_until_the_close(serving: Serving) {
     let settings = config(|config| config.limits.connections_per_second = 20);
-    let (standstill, builder) = Standstill::of(open_gateway().config(settings));
-    let server = Running::start(serving, builder);
+    let (server, mut standstill) = Standstill::prepare(serving, open_gateway().config(settings)).await;
     let mut clients = clients(&server, 10).await;
     let gateway = server.gateway.clone();
     let mut draining = Box::pin(gateway.drain());
     // The workers are told, and then handed an event, before they look at whose time has come.
-    let standstill = standstill.begin(&server).await;
+    standstill.begin().await;
     assert!(futures_util::poll!(&mut draining).is_pending());
     gateway.publish("a", Event::new("late", json!(1))).await.expect("open");
     drop(standstill);

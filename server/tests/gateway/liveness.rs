@@ -104,8 +104,8 @@ async fn out_of_time(since: Instant) {
 }
 
 async fn an_answer_is_read_however_long_the_gateway_stood_still(serving: Serving) {
-    let (standstill, builder) = Standstill::of(open_gateway().config(brisk(LONG_GRACE)));
-    let server = Running::start(serving, builder);
+    let builder = open_gateway().config(brisk(LONG_GRACE));
+    let (server, mut standstill) = Standstill::prepare(serving, builder).await;
     let mut clients = Vec::new();
     for _ in 0..8 {
         clients.push(Raw::connect(&server).await);
@@ -113,7 +113,7 @@ async fn an_answer_is_read_however_long_the_gateway_stood_still(serving: Serving
     for client in &mut clients {
         assert_eq!(client.any_frame().await, (0x81, PING.as_bytes().to_vec()));
     }
-    let standstill = standstill.begin(&server).await;
+    standstill.begin().await;
     let begun = Instant::now();
     for client in &mut clients {
         client.send(&masked(0x81, PONG.as_bytes())).await;
@@ -133,12 +133,12 @@ fn metric(server: &Running, name: &str) -> u64 {
 }
 
 async fn a_queue_is_written_however_long_the_gateway_stood_still(serving: Serving) {
-    let (standstill, builder) = Standstill::of(open_gateway().config(config(|c| {
+    let builder = open_gateway().config(config(|c| {
         // Their time shows that the gateway stood still.
         (c.ping_interval, c.ping_grace) = (INTERVAL, Duration::from_secs(3_600));
         (c.limits.queue_bytes, c.limits.queue_stall) = (64 * 1024 * 1024, LONG_GRACE);
-    })));
-    let server = Running::start(serving, builder);
+    }));
+    let (server, mut standstill) = Standstill::prepare(serving, builder).await;
     let mut client = Raw::connect(&server).await;
     client.send(&masked(0x81, sub("a").as_bytes())).await;
     assert_eq!(client.text().await, ok("a"));
@@ -150,7 +150,7 @@ async fn a_queue_is_written_however_long_the_gateway_stood_still(serving: Servin
         published += 1;
         until("it is handed on", || metric(&server, "tidings_deliveries_total") == published).await;
     }
-    let standstill = standstill.begin(&server).await;
+    standstill.begin().await;
     out_of_time(Instant::now()).await;
     drop(standstill);
     for _ in 0..published {

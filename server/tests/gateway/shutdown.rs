@@ -24,7 +24,8 @@ async fn every_client_is_told(serving: Serving) {
     for _ in 0..ROUNDS {
         took += close(serving).await;
     }
-    assert!(took < ROUNDS * UNANSWERED, "who has answered is waited for: {took:?}");
+    // Once or twice the machine may have been busy with something else.
+    assert!(took < ROUNDS / 2 * UNANSWERED, "who has answered is waited for: {took:?}");
 }
 
 /// How long it takes to close a gateway whose clients answer.

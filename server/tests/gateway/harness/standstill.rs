@@ -1,4 +1,4 @@
-use super::{Client, Running, WORKERS, sub, until};
+use super::{Client, Running, Serving, WORKERS, sub, until};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -6,18 +6,18 @@ use std::sync::{
 };
 use tidings_server::Builder;
 
-/// Has every worker stand still, as those of a machine that is paused, until it is dropped: by an authorizer as none should
-/// be, which holds up the thread that asks it.
+/// Can have every worker stand still, as those of a machine that is paused, until it is dropped: by an authorizer as none
+/// should be, which holds up the thread that asks it.
 pub(crate) struct Standstill {
     standing: Arc<AtomicUsize>,
     _go_on: mpsc::Sender<()>,
     /// One on each worker.
-    clients: Vec<Client>,
+    clients: [Client; WORKERS],
 }
 
 impl Standstill {
-    /// One to come, of the gateway that is built.
-    pub(crate) fn of(builder: Builder) -> (Self, Builder) {
+    /// A gateway that is being served, to which nobody has come but those who will stop its workers.
+    pub(crate) async fn prepare(serving: Serving, builder: Builder) -> (Running, Self) {
         let standing = Arc::<AtomicUsize>::default();
         let (go_on, told) = mpsc::channel::<()>();
         let (told, counted) = (Mutex::new(told), standing.clone());
@@ -26,17 +26,15 @@ impl Standstill {
             let _ = told.lock().expect("no panic").recv();
             async { true }
         });
-        (Self { standing, _go_on: go_on, clients: Vec::new() }, builder)
+        let server = Running::start(serving, builder);
+        let clients = [Client::connect(&server).await, Client::connect(&server).await];
+        (server, Self { standing, _go_on: go_on, clients })
     }
 
-    pub(crate) async fn begin(mut self, server: &Running) -> Self {
-        for _ in 0..WORKERS {
-            self.clients.push(Client::connect(server).await);
-        }
+    pub(crate) async fn begin(&mut self) {
         for client in &mut self.clients {
             client.send(sub("standstill")).await;
         }
         until("all workers stand still", || self.standing.load(Ordering::SeqCst) == WORKERS).await;
-        self
     }
 }
