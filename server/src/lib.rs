@@ -27,6 +27,12 @@
 //! }
 //! ```
 //!
+//! In `Cargo.toml`, beside `actix-web` and `serde_json`, with the path to a checkout:
+//!
+//! ```toml
+//! tidings-server = { path = "../tidings/server", default-features = false, features = ["tokens"] }
+//! ```
+//!
 //! # Features
 //!
 //! All are on unless `default-features = false`, which leaves the gateway in memory: `postgres`, `redis` and `nats` are

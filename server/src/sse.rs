@@ -124,7 +124,7 @@ async fn open(hub: &Rc<Hub>, request: &HttpRequest) -> Result<HttpResponse, Http
     }
     // The gateway may have filled up, or begun to close, while the application was asked.
     room(shared).map_err(|refusal| {
-        shared.counters.refused(refusal);
+        shared.counters.refused(refusal, None);
         turned_away(refusal)
     })?;
     let feed = Feed::new(channels, last_event_id(request.headers(), &query));

@@ -26,7 +26,7 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+            CONTENT_LENGTH, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
             TRANSFER_ENCODING, UPGRADE,
         },
     },
@@ -249,7 +249,7 @@ pub(crate) fn turn_away(shared: &Shared, request: &HttpRequest) -> Result<Option
         let seat = shared.seat(request.peer_addr(), forwarded.into_iter()).map_err(|_| Refusal::Address)?;
         if shared.in_pace() { Ok(seat) } else { Err(Refusal::Pace) }
     };
-    taken().inspect_err(|refusal| shared.counters.refused(*refusal))
+    taken().inspect_err(|refusal| shared.counters.refused(*refusal, request.headers().get(ORIGIN)))
 }
 
 /// What a client is told that is not taken: 503 comes with a hint when to come back.

@@ -17,13 +17,13 @@ pub(super) enum Failure {
     StaticDir { dir: PathBuf, reason: String },
     #[error("cannot read {flag} {}: {source}", .path.display())]
     File { flag: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    #[error("cannot listen on {address}: {source}{}", hint(.source, "--bind"))]
     Bind { address: SocketAddr, source: io::Error },
     #[error(
         "--admin-key and --admin-keys-file are for the page at --admin-bind: set it too, such as 127.0.0.1:9090"
     )]
     NoAdminBind,
-    #[error("cannot listen on --admin-bind {address}: {source}")]
+    #[error("cannot listen on --admin-bind {address}: {source}{}", hint(.source, "--admin-bind"))]
     AdminBind { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Call(#[from] CallError),

@@ -106,15 +106,19 @@ fn check_folder(dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// What to do about an address that cannot be had.
-pub(super) fn hint(error: &io::Error) -> &'static str {
+/// What to do about an address that cannot be had, which `flag` names.
+pub(super) fn hint(error: &io::Error, flag: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "; another program listens there: stop it, or choose another port with --bind"
+            format!("; another program listens there: stop it, or choose another port with {flag}")
         }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a right: choose another port with --bind",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: choose another with --bind",
-        _ => "",
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need a right: choose another port with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; this machine has no such address: choose another with {flag}")
+        }
+        _ => String::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Histogram, Tally};
 use crate::{Authorization, BoxError};
+use actix_web::http::header::HeaderValue;
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -114,8 +115,26 @@ impl Watched {
     }
 }
 
-/// What is above a limit that is only watched is logged at most once in this time.
+/// What may come thousands of times a second is logged at most once in this time.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// As much of an origin as a line of the log has.
+const ORIGIN_BYTES: usize = 100;
+
+/// Says when a line may be logged again.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock();
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
 
 /// An event whose id says that it is older, or by more than [`SKEW`] younger, has the id of another program, of which
 /// the time is no part.
@@ -139,7 +158,8 @@ pub(crate) struct Counters {
     /// How old events were when the backplane handed them to this gateway.
     pub(super) lag: Histogram,
     pub(super) excess: [AtomicU64; Watched::ALL.len()],
-    logged: Mutex<[Option<Instant>; Watched::ALL.len()]>,
+    refusal_lines: [Seldom; Refusal::ALL.len()],
+    excess_lines: [Seldom; Watched::ALL.len()],
 }
 
 impl Counters {
@@ -150,8 +170,15 @@ impl Counters {
         tally
     }
 
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refused[refusal as usize].fetch_add(1, Relaxed);
+    /// A client was not let in, from a page of `origin` if from any. Whoever runs the gateway is told, for a browser
+    /// tells its page nothing of it.
+    pub(crate) fn refused(&self, refusal: Refusal, origin: Option<&HeaderValue>) {
+        let count = 1 + self.refused[refusal as usize].fetch_add(1, Relaxed);
+        if refusal != Refusal::Closing && self.refusal_lines[refusal as usize].is_due(Instant::now()) {
+            let origin = origin.filter(|_| refusal == Refusal::Origin).and_then(|origin| origin.to_str().ok());
+            let origin = origin.map(|origin| origin.get(..ORIGIN_BYTES).unwrap_or(origin));
+            tracing::warn!(origin, count, why = refusal.detail(), "clients are not let in");
+        }
     }
 
     pub(crate) fn published(&self, source: Source, outcome: Outcome) {
@@ -187,10 +214,7 @@ impl Counters {
     /// Something was above a limit that is only watched.
     pub(crate) fn exceeded(&self, limit: Watched) {
         let count = 1 + self.excess[limit as usize].fetch_add(1, Relaxed);
-        let now = Instant::now();
-        let last = &mut self.logged.lock()[limit as usize];
-        if last.is_none_or(|last| now - last >= LOG_EVERY) {
-            *last = Some(now);
+        if self.excess_lines[limit as usize].is_due(Instant::now()) {
             tracing::warn!(limit = limit.label(), count, "a limit that is only watched was exceeded");
         }
     }
@@ -222,6 +246,13 @@ mod tests {
         assert!(Source::ALL.iter().enumerate().all(|(at, source)| *source as usize == at));
         assert!(Outcome::ALL.iter().enumerate().all(|(at, outcome)| *outcome as usize == at));
         assert!(Watched::ALL.iter().enumerate().all(|(at, limit)| *limit as usize == at));
+    }
+
+    #[test]
+    fn a_line_is_due_once_in_a_minute() {
+        let (line, start) = (Seldom::default(), Instant::now());
+        let due = [0, 0, 59_999, 60_000, 60_001].map(|ms| line.is_due(start + Duration::from_millis(ms)));
+        assert_eq!(due, [true, false, false, true, false]);
     }
 
     #[test]

@@ -46,6 +46,28 @@ fn as_much_as_is_wanted() {
     assert_fails(&["serve", "--log-format", "xml"], &["--log-format", "xml", "json"]);
 }
 
+/// A browser tells its page nothing of why it may not connect, so the log does.
+#[test]
+fn who_is_not_let_in_and_why() {
+    let mut serve = Serve::spawn(&mut tidings(&["serve", "--bind", "127.0.0.1:0", "--connections", "1"]));
+    let log = serve.log();
+    for origin in ["http://localhost:5173", "https://other.example"] {
+        let header = format!("origin: {origin}");
+        assert_eq!(serve.request_with("GET /_broadcast/sse?channel=a", &header, "").0, 403);
+    }
+    let client = serve.connect();
+    for _ in 0..2 {
+        assert_eq!(serve.request("GET /_broadcast/sse?channel=a", "").0, 503);
+    }
+    drop(client);
+    serve.signal("TERM");
+    let lines = log.lines().map(|line| line.expect("text"));
+    let told: Vec<_> = lines.filter(|line| line.contains("clients are not let in")).collect();
+    let [page, full] = &told[..] else { panic!("{told:?}") };
+    assert!(page.contains(" WARN ") && page.contains(r#"origin="http://localhost:5173" count=1"#), "{page}");
+    assert!(full.contains("as many connections as it may") && !full.contains("origin"), "{full}");
+}
+
 #[test]
 fn what_an_operator_may_not_have_meant_is_logged() {
     let warned = |lines: &[String]| lines.iter().filter(|line| line.contains(" WARN ")).count();

@@ -130,7 +130,11 @@ fn static_files_and_nothing_beside_them() {
 fn a_taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
-    assert_fails(&["serve", "--bind", &address], &["cannot listen on", &address, "--bind"]);
+    assert_fails(&["serve", "--bind", &address], &["cannot listen on", &address, "another port with --bind"]);
+    assert_fails(
+        &["serve", "--bind", "127.0.0.1:0", "--admin-bind", &address],
+        &["cannot listen on --admin-bind", &address, "another port with --admin-bind"],
+    );
 }
 
 #[test]

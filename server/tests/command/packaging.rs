@@ -34,3 +34,13 @@ fn the_image_is_set_up_by_settings_that_there_are() {
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("0.0.0.0:8080"), "{output:?}");
 }
+
+/// The image is built by the version of Rust that the sources are written for.
+#[test]
+fn the_image_has_the_compiler_of_the_sources() {
+    let image = include_str!("../../../Dockerfile");
+    let toolchain = include_str!("../../../rust-toolchain.toml");
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    assert!(image.contains(&format!("\nFROM rust:{version}-")), "{image}");
+    assert!(toolchain.contains(&format!("channel = \"{version}.")), "{toolchain}");
+}
