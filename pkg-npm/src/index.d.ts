@@ -120,9 +120,10 @@ export interface BroadcastClientEvents {
   /** A channel is live. */
   subscribed: [info: { channel: string }]
   /**
-   * The gateway refused something, or the network failed. Without a channel it is about the connection, for example
-   * `token failed` (`getToken` gave none), `unauthorized` (the gateway refused several tokens in a row and takes the client
-   * for nobody) or `tokens unsupported` (a gateway of version 1).
+   * The gateway refused something. Without a channel it is about the connection, for example `token failed` (`getToken`
+   * gave none), `unauthorized` (the gateway refused several tokens in a row and takes the client for nobody) or `tokens
+   * unsupported` (a gateway of version 1). A connection that is lost or cannot be made is told by `close` and
+   * `reconnecting`.
    */
   error: [info: { channel?: string; reason: string }]
   /** `client.state` has changed. */

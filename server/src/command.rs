@@ -8,6 +8,7 @@ mod caller;
 mod check;
 mod clients;
 mod config;
+mod elsewhere;
 mod events;
 mod failure;
 mod health;

@@ -56,7 +56,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
     let detail = if text.starts_with("invalid ") {
         let name = path.rsplit('.').next().unwrap_or_default();
         let name = name.split('[').next().unwrap_or_default();
-        let place = if path.is_empty() { "the body" } else { path };
+        let place = if path.is_empty() { "body" } else { path };
         let (line, column) = (error.line(), error.column());
         format!("invalid {place} at line {line} column {column}: wanted is {}", allowed(name))
     } else {

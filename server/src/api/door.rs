@@ -46,7 +46,8 @@ impl Door {
             },
             Self::Keys { keys, lines } => {
                 let sent = request.headers().get(AUTHORIZATION);
-                let name = sent.and_then(bearer).and_then(|secret| keys.name_of(secret));
+                let secret = sent.and_then(bearer).filter(|secret| !secret.is_empty());
+                let name = secret.and_then(|secret| keys.name_of(secret));
                 if let Some(key) = name {
                     tracing::debug!(key, method = %request.method(), path = request.path(), "API");
                     return Ok(name);
@@ -55,7 +56,7 @@ impl Door {
                     let from = request.peer_addr().map(|peer| tracing::field::display(peer.ip()));
                     tracing::warn!(from, "a request to the API without a valid key was refused");
                 }
-                Err(Box::new(challenge(sent.is_some())))
+                Err(Box::new(challenge(sent.is_some(), secret.is_some())))
             }
         }
     }
@@ -67,11 +68,15 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())
 }
 
-fn challenge(sent: bool) -> HttpResponse {
-    let (detail, challenge) = if sent {
-        ("this API key is not valid", r#"Bearer realm="tidings", error="invalid_token""#)
-    } else {
-        ("an API key is wanted, as Authorization: Bearer SECRET", r#"Bearer realm="tidings""#)
+/// `sent` says whether there was an `Authorization`, and `secret` whether that was of the right form.
+fn challenge(sent: bool, secret: bool) -> HttpResponse {
+    let detail = match secret {
+        true => "this API key is not valid",
+        false => "an API key is wanted, as Authorization: Bearer SECRET",
+    };
+    let challenge = match sent {
+        true => r#"Bearer realm="tidings", error="invalid_token""#,
+        false => r#"Bearer realm="tidings""#,
     };
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).respond();
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

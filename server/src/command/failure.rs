@@ -13,6 +13,9 @@ pub(super) enum Failure {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] tidings_server::TlsError),
+    #[cfg(feature = "tls")]
+    #[error("{given} without {missing}: TLS needs both files")]
+    HalfTls { given: &'static str, missing: &'static str },
     #[error("cannot serve --static-dir {}: {reason}", .dir.display())]
     StaticDir { dir: PathBuf, reason: String },
     #[error("cannot read {flag} {}: {source}", .path.display())]

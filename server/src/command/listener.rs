@@ -34,12 +34,12 @@ pub(super) struct Listener {
     /// the certificate come those that it is signed by. Certificate and key are read again at SIGHUP; when they cannot be
     /// used, the log says why and the old ones stay.
     #[cfg(feature = "tls")]
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_cert: Option<PathBuf>,
 
     /// The PEM file of the certificate's key.
     #[cfg(feature = "tls")]
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
 }
 
@@ -76,8 +76,13 @@ impl Certificate {
 impl Listener {
     pub(super) fn certificate(&self) -> Result<Certificate, Failure> {
         #[cfg(feature = "tls")]
-        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            return Ok(Certificate { tls: Some(Tls::from_files(certificate, key)?) });
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                return Ok(Certificate { tls: Some(Tls::from_files(certificate, key)?) });
+            }
+            (Some(_), None) => return Err(Failure::HalfTls { given: "--tls-cert", missing: "--tls-key" }),
+            (None, Some(_)) => return Err(Failure::HalfTls { given: "--tls-key", missing: "--tls-cert" }),
+            (None, None) => {}
         }
         Ok(Certificate::default())
     }

@@ -7,6 +7,7 @@ use super::{
     announcement,
     api::Api,
     clients::Clients,
+    elsewhere,
     events::Events,
     failure::Failure,
     limits::Limits,
@@ -137,7 +138,7 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
     signals::reload(certificate)?;
     let admin = options.operators.listen(&gateway, admin_keys, &backplane)?;
     announcement::announce(&options, server.address()?, keys.is_some(), admin.as_ref());
-    let static_dir = options.listener.static_dir;
+    let Listener { static_dir, path, .. } = options.listener;
     let configure = move |config: &mut actix_web::web::ServiceConfig| {
         config.configure(gateway.probes());
         config.configure(gateway.local_metrics());
@@ -145,9 +146,10 @@ async fn serve(options: Serve, plan: Plan) -> Result<(), Failure> {
             Some(keys) => config.configure(gateway.api(keys.clone())),
             None => config.configure(gateway.local_api()),
         };
-        if let Some(dir) = &static_dir {
-            config.service(actix_files::Files::new("/", dir).index_file("index.html"));
-        }
+        match &static_dir {
+            Some(dir) => config.service(actix_files::Files::new("/", dir).index_file("index.html")),
+            None => config.configure(elsewhere::configure(&path)),
+        };
     };
     server.run(configure, stop).await?;
     tracing::info!("stopped");

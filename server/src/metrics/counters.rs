@@ -175,7 +175,8 @@ impl Counters {
     pub(crate) fn refused(&self, refusal: Refusal, origin: Option<&HeaderValue>) {
         let count = 1 + self.refused[refusal as usize].fetch_add(1, Relaxed);
         if refusal != Refusal::Closing && self.refusal_lines[refusal as usize].is_due(Instant::now()) {
-            let origin = origin.filter(|_| refusal == Refusal::Origin).and_then(|origin| origin.to_str().ok());
+            let origin =
+                origin.filter(|_| refusal == Refusal::Origin).and_then(|origin| origin.to_str().ok());
             let origin = origin.map(|origin| origin.get(..ORIGIN_BYTES).unwrap_or(origin));
             tracing::warn!(origin, count, why = refusal.detail(), "clients are not let in");
         }

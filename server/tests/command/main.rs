@@ -127,6 +127,21 @@ fn static_files_and_nothing_beside_them() {
 }
 
 #[test]
+fn who_has_lost_the_way_is_told_it() {
+    let serve = Serve::start(&["--path", "/rt"]);
+    for line in ["GET /", "GET /_broadcast", "POST /api/publsh", "GET /api/publish/"] {
+        let (status, answer) = serve.request(line, "");
+        assert_eq!(status, 404, "{line}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert!(head.contains("application/problem+json"), "{head}");
+        assert_eq!(problem["code"], "request.path");
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.contains("connect to /rt,") && detail.contains("POST /api/publish,"), "{detail}");
+    }
+}
+
+#[test]
 fn a_taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();

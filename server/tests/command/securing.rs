@@ -113,7 +113,10 @@ fn what_is_wrong_is_named() {
     renew(&folder);
     let certificate = folder.0.join("cert.pem");
     let certificate = certificate.to_str().expect("text");
-    assert_fails(&["serve", "--tls-cert", certificate], &["--tls-key"]);
+    assert_fails(&["serve", "--tls-cert", certificate], &["--tls-cert without --tls-key"]);
+    let half = folder.file("half.toml", &format!("workers = 0\n[tls]\nkey = '{certificate}'\n"));
+    let parts = ["workers cannot be \"0\"", "--tls-key without --tls-cert", "2 things are wrong"];
+    assert_fails(&["check", "--config", &half], &parts);
     let output = run(&["check", "--tls-cert", certificate, "--tls-key", certificate]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

@@ -57,6 +57,9 @@ async fn nothing_without_a_key(serving: Serving) {
             let problem = problem_of(&answer, 401, "request.unauthorized");
             assert_eq!(answer.header("www-authenticate"), Some(challenge), "{line} {header}");
             assert!(!problem.to_string().contains("0123"), "{problem}");
+            let detail =
+                if header.contains("Bearer 0") { "not valid" } else { "Authorization: Bearer SECRET" };
+            assert!(problem.to_string().contains(detail), "{header}: {problem}");
         }
     }
     assert_eq!(server.gateway.channel_count(), 0);
