@@ -54,7 +54,7 @@ impl Door {
                 }
                 if lines.check().is_ok() {
                     let from = request.peer_addr().map(|peer| tracing::field::display(peer.ip()));
-                    tracing::warn!(from, "a request to the API without a valid key was refused");
+                    tracing::warn!(from, "a request without a valid key was refused");
                 }
                 Err(Box::new(challenge(sent.is_some(), secret.is_some())))
             }
