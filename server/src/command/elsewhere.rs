@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
-use serde_json::json;
+use serde_json::Value;
 
 /// Answers every path that nothing else answers; `path` is where clients connect.
 pub(super) fn configure(path: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
@@ -12,10 +12,10 @@ pub(super) fn configure(path: &str) -> impl FnOnce(&mut ServiceConfig) + use<> {
         "nothing is at this path: clients connect to {path}, backends publish by POST /api/publish, and \
          /api/openapi.json says what else there is"
     );
-    let problem = json!({
-        "type": "about:blank", "title": "Not Found", "status": 404, "code": "request.path", "detail": detail,
-    });
-    let body = format!("{problem}\n");
+    let detail = Value::from(detail);
+    let body = format!(
+        r#"{{"type":"about:blank","title":"Not Found","status":404,"code":"request.path","detail":{detail}}}"#
+    ) + "\n";
     move |config| {
         config.default_service(web::to(move || {
             let body = body.clone();
