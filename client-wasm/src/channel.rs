@@ -1,10 +1,9 @@
 //! One channel, and its handle in JavaScript.
 
 use crate::{
-    driver::{Client, closed_error},
-    js,
+    driver::Client,
+    js::{self, Failure},
     listeners::{GAP, Listeners},
-    promise::Ready,
     settings,
 };
 use js_sys::{Function, JsString, Promise};
@@ -15,7 +14,6 @@ use wasm_bindgen::prelude::*;
 /// A channel from `channel()` to `leave()`.
 pub(crate) struct Channel {
     pub(crate) name: JsString,
-    pub(crate) ready: Ready,
     /// Closed when the channel is left.
     pub(crate) listeners: Listeners,
     /// Why the gateway refused it last.
@@ -24,7 +22,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(name: JsString) -> Self {
-        Self { name, ready: Ready::default(), listeners: Listeners::new(), refusal: Cell::default() }
+        Self { name, listeners: Listeners::new(), refusal: Cell::default() }
     }
 
     /// Whether an event with this id has come already, among the last ones.
@@ -33,20 +31,20 @@ impl Channel {
     }
 
     pub(crate) fn deny(&self, reason: JsString) {
+        self.listeners.ready().reject(&reason, Failure::Denied);
         self.refusal.set(reason.into());
-        self.ready.reject(|| self.denied_error());
     }
 
-    fn denied_error(&self) -> JsValue {
+    fn refusal(&self) -> JsValue {
         let reason = self.refusal.take();
         self.refusal.set(reason.clone());
-        js::failure(reason, "the gateway refused the channel")
+        reason
     }
 
     /// No event reaches its listeners any more; whoever waits for it is told `code`.
     pub(crate) fn close(&self, code: &str) {
         self.listeners.close();
-        self.ready.reject(|| left_error(code));
+        self.listeners.ready().reject(&code.into(), Failure::Left);
     }
 
     /// The handle of this channel in JavaScript: the same one while the application holds it.
@@ -59,10 +57,6 @@ impl Channel {
         js::keep(&self.listeners.sets, &handle);
         handle
     }
-}
-
-fn left_error(code: &str) -> JsValue {
-    js::failure(code.into(), "the channel was left")
 }
 
 /// A channel of a client.
@@ -117,9 +111,11 @@ impl BroadcastChannel {
         let page = settings::page(&options)?;
         let outcome = js::deferred();
         match self.channel_state() {
-            Some(ChannelState::Denied) if page.until_attach => outcome.reject(self.channel.denied_error()),
+            Some(ChannelState::Denied) if page.until_attach => {
+                js::reject(&outcome, &self.channel.refusal(), Failure::Denied as i32);
+            }
             Some(_) => self.client.history(&self.channel, page, &outcome),
-            None => outcome.reject(left_error(reason::LEFT)),
+            None => js::reject(&outcome, &reason::LEFT.into(), Failure::Left as i32),
         }
         Ok(outcome.promise())
     }
@@ -127,13 +123,15 @@ impl BroadcastChannel {
     /// A promise that is resolved when the channel is live. It is rejected with an error whose `code` is the
     /// gateway's reason, `left` or `disconnected`.
     pub fn ready(&self) -> Promise {
-        let ready = &self.channel.ready;
+        let ready = self.channel.listeners.ready();
         let promise = ready.wait();
         match self.channel_state() {
             Some(ChannelState::Subscribed) => ready.resolve(),
-            Some(ChannelState::Denied) => ready.reject(|| self.channel.denied_error()),
-            None => ready.reject(|| left_error(reason::LEFT)),
-            _ if self.client.state() == State::Closed => ready.reject(closed_error),
+            Some(ChannelState::Denied) => ready.reject(&self.channel.refusal(), Failure::Denied),
+            None => ready.reject(&reason::LEFT.into(), Failure::Left),
+            _ if self.client.state() == State::Closed => {
+                ready.reject(&reason::DISCONNECTED.into(), Failure::Closed);
+            }
             _ => {}
         }
         promise

@@ -1,12 +1,13 @@
 //! The client's handle in JavaScript.
 
 use crate::{
-    driver::{Client, closed_error, state_name},
-    js, settings,
+    driver::{Client, state_name},
+    js::{self, Failure},
+    settings,
 };
 use js_sys::{Function, Promise};
 use std::rc::Rc;
-use tidings_client_core::State;
+use tidings_client_core::{State, reason};
 use wasm_bindgen::prelude::*;
 
 /// One connection to a gateway and the channels on it.
@@ -66,11 +67,11 @@ impl BroadcastClient {
     /// A promise for the next `welcome`; resolved when there is a connection. It is rejected with an error whose
     /// `code` is `disconnected` when the client is closed.
     pub fn ready(&self) -> Promise {
-        let ready = &self.client.ready;
+        let ready = self.client.listeners.ready();
         let promise = ready.wait();
         match self.client.state() {
             State::Open => ready.resolve(),
-            State::Closed => ready.reject(closed_error),
+            State::Closed => ready.reject(&reason::DISCONNECTED.into(), Failure::Closed),
             _ => {}
         }
         promise

@@ -3,11 +3,10 @@
 use crate::{
     channel::Channel,
     frames::{Frame, Frames, Publish},
-    js::{self, Deferred, Going, Resolved, Settings, Told},
+    js::{self, Deferred, Failure, Going, Resolved, Settings, Told},
     link::Anchor,
     listeners::Listeners,
     page,
-    promise::Ready,
     socket::Socket,
 };
 use gloo_timers::callback::Interval;
@@ -40,7 +39,6 @@ pub(crate) struct Client {
     pub(crate) settings: Settings,
     pub(crate) frames: Frames,
     pub(crate) listeners: Listeners,
-    pub(crate) ready: Ready,
     /// From a channel's name to its number plus 1 and its listeners, for as long as the core knows the channel.
     pub(crate) names: Map,
     /// Who waits for pages of history, by the number of the request.
@@ -98,7 +96,6 @@ impl Client {
             settings,
             frames: Frames::new(),
             listeners: Listeners::new(),
-            ready: Ready::default(),
             names: Map::new(),
             pages: Map::new(),
             driving: Cell::new(false),
@@ -296,7 +293,7 @@ impl Client {
     fn perform(self: &Rc<Self>, effect: Effect<Rc<Channel>, JsString, JsValue, Publish>) {
         let (event, values) = match effect {
             Effect::Opened => {
-                self.ready.resolve();
+                self.listeners.ready().resolve();
                 (Told::Open, [NOTHING; 3])
             }
             Effect::Closed(Closed { code, reason, clean }) => {
@@ -306,7 +303,7 @@ impl Client {
                 (Told::Reconnecting, [attempt.into(), number(delay_ms), NOTHING])
             }
             Effect::Subscribed(channel) => {
-                channel.ready.resolve();
+                channel.listeners.ready().resolve();
                 (Told::Subscribed, [channel.name.clone().into(), NOTHING, NOTHING])
             }
             Effect::Error { channel, reason } => (Told::Error, [channel.into(), reason.into(), NOTHING]),
@@ -381,7 +378,7 @@ impl Client {
                 let events = js::events(&events);
                 js::resolve(&outcome, Resolved::Page as i32, events, epoch.into(), number(offset));
             }
-            Err(reason) => outcome.reject(js::failure(reason.into(), "there is no page of history")),
+            Err(reason) => js::reject(&outcome, &reason, Failure::NoPage as i32),
         }
     }
 
@@ -391,8 +388,9 @@ impl Client {
         let mut inner = self.inner();
         inner.page = None;
         inner.timer = None;
-        self.ready.reject(closed_error);
-        inner.core.channels().for_each(|channel| channel.ready.reject(closed_error));
+        let closed = reason::DISCONNECTED.into();
+        self.listeners.ready().reject(&closed, Failure::Closed);
+        inner.core.channels().for_each(|channel| channel.listeners.ready().reject(&closed, Failure::Closed));
     }
 }
 
@@ -401,11 +399,6 @@ const NOTHING: JsValue = JsValue::UNDEFINED;
 
 fn number(value: u64) -> JsValue {
     (value as f64).into()
-}
-
-/// Why a promise of `ready()` is rejected when the client closes.
-pub(crate) fn closed_error() -> JsValue {
-    js::failure(reason::DISCONNECTED.into(), "the client is closed")
 }
 
 /// The public name of a state.

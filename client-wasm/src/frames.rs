@@ -96,15 +96,20 @@ pub(crate) fn integer(value: f64) -> Option<u64> {
     if value >= 0.0 { Some(value as u64) } else { None }
 }
 
-/// What was received, field by field: numbers are integers or NaN, and a name that is empty is none.
+/// A text, unless it is `undefined`.
+pub(crate) fn text(value: JsValue) -> Option<JsString> {
+    if value.is_undefined() { None } else { Some(value.unchecked_into()) }
+}
+
+/// What was received, field by field: texts or `undefined`, integers or NaN. A name that is empty is none.
 pub(crate) struct Frame {
     /// See [`handled`].
     pub(crate) tag: u32,
-    pub(crate) channel: Cell<Option<JsString>>,
-    pub(crate) event: Cell<Option<JsString>>,
+    pub(crate) channel: Cell<JsValue>,
+    pub(crate) event: Cell<JsValue>,
     /// An id or a reason.
-    pub(crate) word: Cell<Option<JsString>>,
-    pub(crate) epoch: Cell<Option<JsString>>,
+    pub(crate) word: Cell<JsValue>,
+    pub(crate) epoch: Cell<JsValue>,
     pub(crate) value: Cell<JsValue>,
     pub(crate) first: f64,
     pub(crate) second: f64,
@@ -126,12 +131,12 @@ impl Fields for Frame {
 
     #[inline(always)]
     fn text(&self, key: Key) -> Option<JsString> {
-        match key {
+        text(match key {
             Key::Channel => self.channel.take(),
             Key::Event => self.event.take(),
             Key::Epoch => self.epoch.take(),
             _ => self.word.take(),
-        }
+        })
     }
 
     /// What has to have a name has one, or none was received.

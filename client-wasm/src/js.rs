@@ -6,18 +6,16 @@ use web_sys::WebSocket;
 
 #[wasm_bindgen(module = "/src/primitives.js")]
 extern "C" {
-    /// The options that are no numbers, checked. `path` is that of a gateway that has the page's address otherwise.
+    /// The options, checked. `path` is that of a gateway that has the page's address otherwise.
     #[wasm_bindgen(catch)]
     pub(crate) fn settings(options: &JsValue, path: &str) -> Result<Settings, JsValue>;
 
-    /// `options[name]` when it is a number, NaN when it is undefined; otherwise it throws that it must be what is
-    /// allowed.
-    #[wasm_bindgen(catch)]
-    pub(crate) fn number(options: &JsValue, name: &str, allowed: &str) -> Result<f64, JsValue>;
-
     /// Which page of history is wanted, checked.
     #[wasm_bindgen(catch)]
-    pub(crate) fn page(options: &JsValue) -> Result<Page, JsValue>;
+    pub(crate) fn page(options: &JsValue) -> Result<Settings, JsValue>;
+
+    /// The number in this place among settings, unless nothing is said about it.
+    pub(crate) fn number(settings: &Settings, place: i32, default: f64) -> f64;
 
     /// Opens a socket, with the application's factory if there is one, and tells a link of what it hears.
     #[wasm_bindgen(catch)]
@@ -115,6 +113,15 @@ extern "C" {
     /// Whether a word was told of beside these listeners, among the last thousand; from here on it was.
     pub(crate) fn repeated(sets: &Map, word: &JsString) -> bool;
 
+    /// The promise that is kept beside these listeners.
+    pub(crate) fn wait(sets: &Map) -> Promise;
+
+    /// Settles it, when somebody waits: rejects it with a [`Failure`] when there is a code.
+    pub(crate) fn settle(sets: &Map, code: &JsValue, failure: i32);
+
+    /// Rejects a promise with a [`Failure`].
+    pub(crate) fn reject(promise: &Deferred, code: &JsValue, failure: i32);
+
     /// Resolves a promise with a [`Resolved`] that has these values; what is `undefined` is left out.
     pub(crate) fn resolve(promise: &Deferred, result: i32, first: JsValue, second: JsValue, third: JsValue);
 
@@ -134,12 +141,6 @@ extern "C" {
     /// The events of a page of history as the application gets them.
     pub(crate) fn events(list: &JsValue) -> JsValue;
 
-    /// A mistake in the program: what it is about, and what is allowed.
-    pub(crate) fn invalid(what: &str, allowed: &str) -> JsValue;
-
-    /// Something that cannot be done, and why.
-    pub(crate) fn failure(code: JsValue, message: &str) -> JsValue;
-
     /// A word that no other client has.
     pub(crate) fn unique() -> JsString;
 
@@ -149,13 +150,21 @@ extern "C" {
 
 /// What a promise is resolved with. The numbers are known to `primitives.js`, and so are those below.
 pub(crate) enum Resolved {
-    Nothing = 0,
     /// `ok`, `id`, `offset`.
-    Published = 1,
+    Published = 0,
     /// `ok`, `reason`.
-    Unpublished = 2,
+    Unpublished = 1,
     /// `events`, `epoch`, `offset`.
-    Page = 3,
+    Page = 2,
+}
+
+/// What a promise is rejected for, in words; its code says more.
+#[derive(Clone, Copy)]
+pub(crate) enum Failure {
+    Closed = 0,
+    Left = 1,
+    Denied = 2,
+    NoPage = 3,
 }
 
 /// An event of a client, with the names of its values.
@@ -183,7 +192,7 @@ extern "C" {
     /// A function that ends something; `undefined` when there is nothing to end.
     pub(crate) type Ending;
 
-    /// The options of a client that are no numbers.
+    /// Options that were checked: those of a client, or of a page of history.
     pub(crate) type Settings;
 
     /// Whether the application gives tokens.
@@ -194,18 +203,9 @@ extern "C" {
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn connect(this: &Settings) -> bool;
 
-    /// Which page of history.
-    pub(crate) type Page;
-
-    /// At most how many events; NaN when nothing is said about it, as below.
+    /// Whether only the past before live began is wanted, of a page of history.
     #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn limit(this: &Page) -> f64;
-
-    #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn before(this: &Page) -> f64;
-
-    #[wasm_bindgen(method, structural, getter)]
-    pub(crate) fn attach(this: &Page) -> bool;
+    pub(crate) fn attach(this: &Settings) -> bool;
 
     /// A promise and the functions that settle it.
     #[derive(Clone)]
@@ -216,9 +216,6 @@ extern "C" {
 
     #[wasm_bindgen(method, structural, getter)]
     pub(crate) fn promise(this: &Deferred) -> Promise;
-
-    #[wasm_bindgen(method, structural)]
-    pub(crate) fn reject(this: &Deferred, error: JsValue);
 }
 
 /// Goes on until it is dropped.

@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{Client, Verdict, channel_id},
-    frames::{Frame, integer},
+    frames::{Frame, integer, text},
     js::{self, Going},
     page,
 };
@@ -101,10 +101,10 @@ impl Link {
         socket: u32,
         tag: u32,
         channel: u32,
-        name: Option<JsString>,
-        event: Option<JsString>,
-        word: Option<JsString>,
-        epoch: Option<JsString>,
+        name: JsValue,
+        event: JsValue,
+        word: JsValue,
+        epoch: JsValue,
         value: JsValue,
         first: f64,
         second: f64,
@@ -130,7 +130,7 @@ impl Link {
 
     /// The application's token for a socket, or `undefined`.
     pub fn token(&self, socket: u32, token: JsValue) {
-        let token = token.is_truthy().then(|| token.unchecked_into());
+        let token = text(token);
         if let Some(client) = self.client() {
             client.act(|core, now| core.token(now, SocketId(socket), token));
         }

@@ -1,7 +1,10 @@
 //! The application's listeners. They live in JavaScript collections, and so do the functions that remove them:
 //! what nobody holds any longer is collected like any other object.
 
-use crate::js::{self, Settings};
+use crate::{
+    js::{self, Settings},
+    promise::Ready,
+};
 use js_sys::{Function, Map};
 use std::cell::Cell;
 use wasm_bindgen::prelude::*;
@@ -9,7 +12,7 @@ use wasm_bindgen::prelude::*;
 /// Listeners by event, until they are closed.
 pub(crate) struct Listeners {
     /// From an event to the set of its listeners; those to every event are under the map itself, which names none. A channel's
-    /// handle and the ids of its last events, where nothing else tells a repeat, are kept beside them.
+    /// handle, who waits for it, and the ids of its last events, where nothing else tells a repeat, are kept beside them.
     pub(crate) sets: Map,
     closed: Cell<bool>,
 }
@@ -26,6 +29,11 @@ impl Listeners {
     /// the function that removes it, and only it: the same function may be added twice.
     pub(crate) fn add(&self, event: &JsValue, what: &str, listener: &JsValue) -> Result<Function, JsValue> {
         js::listen(&self.sets, event, what, listener)
+    }
+
+    /// The promise of whoever has these listeners.
+    pub(crate) fn ready(&self) -> Ready<'_> {
+        Ready(&self.sets)
     }
 
     /// No listener is called from here on.

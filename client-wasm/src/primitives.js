@@ -1,20 +1,23 @@
 // What costs a crossing for each step when it is done from Rust: values are taken apart and put together here, listeners
 // called and sockets heard. It decides nothing.
 
-/** The tags of frames, in an order that `frames.rs` knows, with the keys of a word and of two numbers in each. */
-const FRAMES = {
-  msg: ['i', 'o', 'p'],
-  welcome: ['id', 'v', 'ka'],
-  ok: ['why', 'o'],
-  err: ['r'],
-  ping: [],
-  gap: ['why', 'o'],
-  pos: ['', 'o'],
-  ack: ['i', 'o'],
-  bye: ['', 'code', 'after'],
-  hist: ['', 'o'],
-  auth: ['', 'exp'],
-}
+/**
+ * The tags of frames, in an order that `frames.rs` knows, with the keys of a word and of two numbers in each. Where there is
+ * a number and no word, that of the tag is as good as any.
+ */
+const FRAMES = [
+  'msg i o p',
+  'welcome id v ka',
+  'ok why o',
+  'err r',
+  'ping',
+  'gap why o',
+  'pos t o',
+  'ack i o',
+  'bye t code after',
+  'hist t o',
+  'auth t exp',
+].map((words) => words.split(' '))
 
 function text(value) {
   if (typeof value == 'string') return value
@@ -44,14 +47,41 @@ function callable(options, name) {
   return option(options, name, 'function', 'a function')
 }
 
-/** `options[name]` when it is a number, and NaN when it is undefined. */
-export function number(options, name, allowed) {
-  const value = option(options, name, 'number', allowed) ?? null
-  if (value !== value) throw invalid(name, allowed)
-  return value ?? NaN
+/** The longest that a timer can wait. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/** The options of a client that are numbers, in an order that `settings.rs` knows, with the least and the most. */
+const NUMBERS = {
+  maxReconnectAttempts: [0, Infinity],
+  reconnectInitialDelayMs: [0, LONGEST_MS],
+  reconnectMaxDelayMs: [0, LONGEST_MS],
+  connectTimeoutMs: [1, LONGEST_MS],
+  outboxLimit: [0, Infinity],
+  outboxMaxBytes: [0, Infinity],
+  // A gateway keeps idempotency keys for 5 minutes, and a repeat has to come well before.
+  outboxMaxAgeMs: [1, 240_000],
 }
 
-/** What the shell needs of the options. */
+/** Those of a page of history. */
+const PAGE_NUMBERS = { limit: [1, 1000], before: [0, Number.MAX_SAFE_INTEGER] }
+
+/** The numbers among the options, in the order of `bounds`; `undefined` where nothing is said. */
+function numbers(options, bounds) {
+  return Object.entries(bounds).map(([name, [least, most]]) => {
+    const allowed = `a whole number from ${least} to ${most}`
+    const value = option(options, name, 'number', allowed)
+    const whole = value >= least && value <= most && value == Math.floor(value)
+    if (!whole && value !== undefined) throw invalid(name, allowed)
+    return value
+  })
+}
+
+/** The number in this place among settings, unless nothing is said about it. */
+export function number({ numbers }, place, otherwise) {
+  return numbers[place] ?? otherwise
+}
+
+/** The options of a client, checked. */
 export function settings(options, path) {
   object(options)
   const connect = flag(options, 'autoConnect') ?? true
@@ -61,7 +91,7 @@ export function settings(options, path) {
   if (!factory && typeof globalThis.WebSocket != 'function')
     throw failure('no-websocket', 'there is no WebSocket here: pass webSocketFactory')
   const logger = option(options, 'logger', 'object', 'an object like console')
-  return { connect, url, getToken, tokens: !!getToken, factory, logger }
+  return { numbers: numbers(options, NUMBERS), connect, url, getToken, tokens: !!getToken, factory, logger }
 }
 
 /** The absolute address of a gateway, also given relative to the page; `http` and `https` stand for `ws` and `wss`. */
@@ -83,16 +113,7 @@ function address(given, path) {
 /** Which page of history is wanted. */
 export function page(options) {
   object(options)
-  const whole = (name, allowed, min, max) => {
-    const value = option(options, name, 'number', allowed)
-    if (value !== undefined && !(Number.isInteger(value) && value >= min && value <= max)) throw invalid(name, allowed)
-    return value ?? NaN
-  }
-  return {
-    limit: whole('limit', 'a whole number from 1 to 1000', 1, 1000),
-    before: whole('before', 'a whole number from 0', 0, Number.MAX_SAFE_INTEGER),
-    attach: !!flag(options, 'untilAttach'),
-  }
+  return { numbers: numbers(options, PAGE_NUMBERS), attach: !!flag(options, 'untilAttach') }
 }
 
 export function put(map, key, value) {
@@ -171,15 +192,15 @@ export function open(settings, link, socket, channels) {
       return link.proceed()
     }
     const { ep, n, rec, ev } = frame
-    const tag = Object.keys(FRAMES).indexOf(t) + 1
-    const [word, first, second] = tag ? FRAMES[t] : []
+    const tag = FRAMES.findIndex(([name]) => name === t)
+    const [, word, first, second] = FRAMES[tag] ?? []
     const recovered = rec === true ? 2 : rec === false ? 1 : 0
     const numbers = [frame[first], frame[second], n].map(integer)
     // An error may be about no channel. Other names are no empty texts.
     const id = text(frame[word])
     link.frame(
       socket,
-      tag,
+      tag + 1,
       number,
       t == 'err' ? text(c) : text(c) || undefined,
       text(e) || undefined,
@@ -348,11 +369,38 @@ function record(keys, values) {
 }
 
 /** What promises are resolved with: keys, in an order that `js.rs` knows. */
-const RESULTS = ['', 'ok id offset', 'ok reason', 'events epoch offset']
+const RESULTS = ['ok id offset', 'ok reason', 'events epoch offset']
 
-/** Resolves a promise with an object that has these values, or with nothing. */
+/** Resolves a promise with an object that has these values. */
 export function resolve(promise, result, ...values) {
-  promise.resolve(result ? record(RESULTS[result].split(' '), values) : undefined)
+  promise.resolve(record(RESULTS[result].split(' '), values))
+}
+
+/** What promises are rejected for, in an order that `js.rs` knows. */
+const FAILURES = [
+  'the client is closed',
+  'the channel was left',
+  'the gateway refused the channel',
+  'there is no page of history',
+]
+
+/** Rejects a promise with an error that has this code. */
+export function reject(promise, code, reason) {
+  promise.reject(failure(code, FAILURES[reason]))
+}
+
+/** The promise that is kept beside these listeners: one for all who wait. */
+export function wait(sets) {
+  return (sets.ready ??= deferred()).promise
+}
+
+/** Settles that promise: rejects it when there is a code. */
+export function settle(sets, code, reason) {
+  const { ready } = sets
+  if (!ready) return
+  sets.ready = undefined
+  if (code === undefined) ready.resolve()
+  else reject(ready, code, reason)
 }
 
 /** The events of a client: name and keys, in an order that `js.rs` knows. */
@@ -416,11 +464,11 @@ export function deferred() {
 }
 
 /** A mistake in the program: what it is about, and what is allowed. */
-export function invalid(what, allowed) {
+function invalid(what, allowed) {
   return Object.assign(new TypeError(`${what} must be ${allowed}`), { code: 'invalid-argument' })
 }
 
 /** Something that cannot be done, and why. */
-export function failure(code, message) {
+function failure(code, message) {
   return Object.assign(new Error(message), { code })
 }

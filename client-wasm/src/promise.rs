@@ -1,33 +1,22 @@
 //! The promise of `ready()`.
 
-use crate::js::{self, Deferred, Resolved};
-use js_sys::Promise;
-use std::cell::Cell;
+use crate::js::{self, Failure};
+use js_sys::{Map, Promise};
 use wasm_bindgen::prelude::*;
 
-const NOTHING: JsValue = JsValue::UNDEFINED;
+/// One promise for all who wait for the same thing. It is kept beside the listeners of whom they wait for.
+pub(crate) struct Ready<'a>(pub(crate) &'a Map);
 
-/// One promise for all who wait for the same thing.
-#[derive(Default)]
-pub(crate) struct Ready(Cell<Option<Deferred>>);
-
-impl Ready {
+impl Ready<'_> {
     pub(crate) fn wait(&self) -> Promise {
-        let deferred = self.0.take().unwrap_or_else(js::deferred);
-        let promise = deferred.promise();
-        self.0.set(Some(deferred));
-        promise
+        js::wait(self.0)
     }
 
     pub(crate) fn resolve(&self) {
-        if let Some(waiting) = self.0.take() {
-            js::resolve(&waiting, Resolved::Nothing as i32, NOTHING, NOTHING, NOTHING);
-        }
+        js::settle(self.0, &JsValue::UNDEFINED, 0);
     }
 
-    pub(crate) fn reject(&self, error: impl FnOnce() -> JsValue) {
-        if let Some(waiting) = self.0.take() {
-            waiting.reject(error());
-        }
+    pub(crate) fn reject(&self, code: &JsValue, failure: Failure) {
+        js::settle(self.0, code, failure as i32);
     }
 }

@@ -1,24 +1,28 @@
-//! The options of a client, checked.
+//! The options of a client. `primitives.js` checks them.
 
 use crate::{
     frames::integer,
     js::{self, Settings},
 };
-use tidings_client_core::{HistoryPage, NUMBERS, Options};
+use tidings_client_core::{HistoryPage, Options};
 use tidings_protocol::DEFAULT_PATH;
 use wasm_bindgen::prelude::*;
 
 /// Reads the application's options: for the shell, and for the core.
 pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options), JsValue> {
-    let mut core = Options::default();
-    for number in &NUMBERS {
-        let value = js::number(options, number.name, number.allowed)?;
-        if !value.is_nan() && !number.set(&mut core, value) {
-            return Err(js::invalid(number.name, number.allowed));
-        }
-    }
     let settings = js::settings(options, DEFAULT_PATH)?;
-    core.tokens = settings.tokens();
+    let default = Options::default();
+    let number = |place, default| js::number(&settings, place, default);
+    let core = Options {
+        max_reconnect_attempts: number(0, default.max_reconnect_attempts.into()) as u32,
+        reconnect_initial_delay_ms: number(1, default.reconnect_initial_delay_ms as f64) as u64,
+        reconnect_max_delay_ms: number(2, default.reconnect_max_delay_ms as f64) as u64,
+        connect_timeout_ms: number(3, default.connect_timeout_ms as f64) as u64,
+        outbox_limit: number(4, default.outbox_limit as f64) as usize,
+        outbox_max_bytes: number(5, default.outbox_max_bytes as f64) as usize,
+        outbox_max_age_ms: number(6, default.outbox_max_age_ms as f64) as u64,
+        tokens: settings.tokens(),
+    };
     Ok((settings, core))
 }
 
@@ -26,8 +30,8 @@ pub(crate) fn read(options: &JsValue) -> Result<(Settings, Options), JsValue> {
 pub(crate) fn page(options: &JsValue) -> Result<HistoryPage, JsValue> {
     let page = js::page(options)?;
     Ok(HistoryPage {
-        limit: integer(page.limit()),
-        before: integer(page.before()),
+        limit: integer(js::number(&page, 0, f64::NAN)),
+        before: integer(js::number(&page, 1, f64::NAN)),
         until_attach: page.attach(),
     })
 }

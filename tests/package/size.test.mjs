@@ -11,7 +11,7 @@ import { tarball } from '../e2e/environment.mjs'
 const run = promisify(execFile)
 
 /** The outside limit for dist/index.js, gzipped, in bytes. */
-const LIMIT = 20_000
+const LIMIT = 19_200
 
 test(`dist/index.js is at most ${LIMIT.toLocaleString('en')} bytes when gzipped`, async () => {
   const words = ['-xzOf', tarball(), 'package/dist/index.js']

@@ -14,11 +14,11 @@ export function initSync(module) {
 }
 ";
 
-/// A decoder counts its bytes for browsers that stop after two gigabytes. Ours gets a few short words, none with a byte
-/// order mark.
-const DECODING: &str = "const cachedTextDecoder = new TextDecoder();
-function decodeText(bytes) {
-    return cachedTextDecoder.decode(bytes);
+/// A view of all memory is kept for long texts, and a decoder counts its bytes for browsers that stop after two gigabytes.
+/// Ours are a few short words, none with a byte order mark.
+const DECODING: &str = "const decoder = new TextDecoder();
+function getStringFromWasm0(ptr, len) {
+    return decoder.decode(new Uint8Array(wasm.memory.buffer, ptr, len));
 }
 ";
 
@@ -40,13 +40,19 @@ const FALLBACK: &str = "(typeof FinalizationRegistry === 'undefined')
 /// Makes the glue smaller.
 pub(crate) fn trim(glue: &str) -> Result<String> {
     let glue = replace_from(glue, "let wasmModule, wasmInstance, wasm;\n", None, LOADING)?;
-    let glue = replace_from(&glue, "let cachedTextDecoder = ", Some("\nlet wasm;"), DECODING)?;
+    let glue = replace_from(&glue, "let cachedTextDecoder = ", Some("\nlet wasm;"), "")?;
+    let glue = replace_from(&glue, "function getStringFromWasm0(", Some("\nfunction handleError"), DECODING)?;
     let glue = replace_from(&glue, "function handleError(f, args) {", Some("\nfunction "), CATCHING)?;
     let glue = replace(&glue, FALLBACK, "new")?;
     let glue = replace(&glue, "const import0 = {\n        __proto__: null,", "const import0 = {")?;
     let glue = without_methods(&glue, "free() {")?;
     let glue = without_methods(&glue, "__destroy_into_raw() {")?;
+    // What throws traps: see `panics.rs`.
+    let glue = replace_from(&glue, "        __wbg___wbindgen_throw_", Some("        __wbg_"), "")?;
     let glue = without_lines(&glue, "if (Symbol.dispose) ")?;
+    // A closure is dropped with what owns it, and owners that nobody drops are finalized themselves.
+    let glue = without_lines(&glue, "const CLOSURE_DTORS = ")?;
+    let glue = without_lines(&glue, "CLOSURE_DTORS.")?;
     let glue = replace(&glue, ": function() { return handleError(function (", ": handleError(function(")?;
     let glue = replace(&glue, "}, arguments); },", "}),")?;
     Ok(glue.split_inclusive('\n').map(arrow).collect())
@@ -80,8 +86,10 @@ fn without_methods(glue: &str, head: &str) -> Result<String> {
 }
 
 fn without_lines(glue: &str, start: &str) -> Result<String> {
-    ensure!(glue.lines().any(|line| line.starts_with(start)), lacks(start));
-    Ok(glue.split_inclusive('\n').filter(|line| !line.starts_with(start)).collect())
+    let (gone, left): (Vec<&str>, Vec<&str>) =
+        glue.split_inclusive('\n').partition(|line| line.trim_start().starts_with(start));
+    ensure!(!gone.is_empty(), lacks(start));
+    Ok(left.concat())
 }
 
 /// The beginning of an import as that of an arrow function.
@@ -118,6 +126,9 @@ if (Symbol.dispose) Client.prototype[Symbol.dispose] = Client.prototype.free;
 function __wbg_get_imports() {
     const import0 = {
         __proto__: null,
+        __wbg___wbindgen_throw_0: function(arg0, arg1) {
+            throw new Error(getStringFromWasm0(arg0, arg1));
+        },
         __wbg_now_1: function() {
             return Date.now();
         },
@@ -129,11 +140,21 @@ function __wbg_get_imports() {
 const ClientFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_client_free(ptr, 1));
+const CLOSURE_DTORS = (typeof FinalizationRegistry === 'undefined')
+    ? { register: () => {}, unregister: () => {} }
+    : new FinalizationRegistry(state => wasm.__wbindgen_destroy_closure(state.a, state.b));
+function getStringFromWasm0(ptr, len) {
+    return decodeText(ptr, len);
+}
+
 function handleError(f, args) {
     f.apply(this, args);
 }
 
-function isLikeNone(x) {}
+function makeMutClosure(state) {
+    CLOSURE_DTORS.register(state);
+    return state;
+}
 
 let cachedTextDecoder = new TextDecoder('utf-8');
 function decodeText(bytes) {
@@ -167,7 +188,15 @@ const ClientFinalization = new FinalizationRegistry(ptr => wasm.__wbg_client_fre
         let trimmed = trim(GLUE).unwrap();
         assert_eq!(
             trimmed,
-            [rest, CATCHING, "\nfunction isLikeNone(x) {}\n\n", DECODING, "\n", LOADING].concat()
+            [
+                rest,
+                DECODING,
+                "\n",
+                CATCHING,
+                "\nfunction makeMutClosure(state) {\n    return state;\n}\n\n\n",
+                LOADING
+            ]
+            .concat()
         );
     }
 
@@ -178,6 +207,9 @@ const ClientFinalization = new FinalizationRegistry(ptr => wasm.__wbg_client_fre
             "free() {",
             "if (Symbol.dispose)",
             "function handleError",
+            "CLOSURE_DTORS",
+            "function getString",
+            "__wbg___wbindgen_throw_",
             "__proto__",
             "}, arguments",
         ] {

@@ -1,20 +1,28 @@
 //! Panics without a message.
 //!
 //! The client's wasm has no way to show why it panicked: a trap is all that JavaScript sees. So what leads to the trap,
-//! with its messages and places in the source, is download for nothing.
+//! with its messages and places in the source, is download for nothing. wasm-bindgen throws where it is used as it cannot
+//! be from Rust that is safe; that is a trap as well.
 
 use anyhow::{Result, ensure};
 use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
 
-/// The standard library's functions that panic. They trap at once instead.
-const PANICS: [&str; 3] =
-    ["::raw_vec::handle_error", "::alloc::handle_alloc_error", "::panicking::panic_fmt"];
+/// The functions of the standard library and of wasm-bindgen that panic. They trap at once instead.
+const PANICS: [&str; 4] =
+    ["::raw_vec::handle_error", "::alloc::handle_alloc_error", "::panicking::panic_fmt", "::throw_str"];
 
 /// How the name of a file of the standard library begins and ends, where a panic says in which it happened.
 const FILE: [&[u8]; 2] = [b"/rustc/", b".rs"];
 
-/// What a panic says that is left.
-const MESSAGE: &[u8] = b"capacity overflow";
+/// What they would have said.
+const MESSAGES: [&[u8]; 6] = [
+    b"capacity overflow",
+    b"null pointer passed to rust",
+    b"attempted to take ownership of Rust value while it was borrowed",
+    b"recursive use of an object detected which would lead to unsafe aliasing in rust",
+    b"closure invoked recursively or after being dropped",
+    b"called `Result::unwrap_throw()` on an `Err` value",
+];
 
 /// Makes a trap of each function that panics, in wasm that still has names.
 pub(crate) fn silence(module: &mut Module) -> Result<()> {
@@ -22,7 +30,7 @@ pub(crate) fn silence(module: &mut Module) -> Result<()> {
         let found: Vec<FunctionId> = module
             .funcs
             .iter()
-            .filter(|function| function.name.as_deref().is_some_and(|full| full.ends_with(name)))
+            .filter(|function| function.name.as_deref().is_some_and(|full| path(full).ends_with(name)))
             .map(walrus::Function::id)
             .collect();
         ensure!(
@@ -38,6 +46,14 @@ pub(crate) fn silence(module: &mut Module) -> Result<()> {
         forget(&mut module.data.get_mut(id).value);
     }
     Ok(())
+}
+
+/// A function's name without the hash that may follow.
+fn path(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 => path,
+        _ => name,
+    }
 }
 
 fn trap(module: &mut Module, id: FunctionId) {
@@ -57,8 +73,10 @@ fn forget(data: &mut [u8]) {
     {
         data[start..start + length + suffix.len()].fill(0);
     }
-    if let Some(start) = find(data, MESSAGE) {
-        data[start..start + MESSAGE.len()].fill(0);
+    for message in MESSAGES {
+        if let Some(start) = find(data, message) {
+            data[start..start + message.len()].fill(0);
+        }
     }
 }
 
@@ -77,6 +95,7 @@ mod tests {
             "alloc[1f]::raw_vec::handle_error",
             "alloc[1f]::alloc::handle_alloc_error",
             "core[2e]::panicking::panic_fmt",
+            "wasm_bindgen::throw_str::h2021ffd64f46f7db",
         ];
         for name in names {
             let inner =

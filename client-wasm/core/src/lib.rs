@@ -26,7 +26,7 @@ pub use channels::{ChannelId, ChannelState};
 pub use clock::Clock;
 pub use effect::{Arrival, Closed, Effect, Outgoing, PageChange, reason};
 pub use liveness::{LATE_MS, PROBE_MS};
-pub use options::{NUMBERS, NumberOption, Options};
+pub use options::Options;
 pub use outbox::Weight;
 pub use phase::{STABLE_MS, SocketId, State};
 pub use requests::HistoryPage;

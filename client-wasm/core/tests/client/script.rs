@@ -10,8 +10,8 @@
 
 use std::collections::HashMap;
 use tidings_client_core::{
-    ChannelId, ChannelState, Closed, Core, Effect, HistoryPage, NUMBERS, Options, Outgoing, PageChange,
-    SocketId, State, TokenReason, Weight,
+    ChannelId, ChannelState, Closed, Core, Effect, HistoryPage, Options, Outgoing, PageChange, SocketId,
+    State, TokenReason, Weight,
 };
 use tidings_protocol::{Position, Recovery, ServerFrame};
 
@@ -386,8 +386,17 @@ pub(crate) fn play(script: &str) {
             continue;
         }
         let (name, value) = line.split_once(' ').expect("an option and its value");
-        let number = NUMBERS.iter().find(|number| number.name == name).expect("a known option");
-        assert!(number.set(&mut options, value.parse().expect("a number")), "{line}");
+        let number: u64 = value.parse().expect("a number");
+        match name {
+            "maxReconnectAttempts" => options.max_reconnect_attempts = number as u32,
+            "reconnectInitialDelayMs" => options.reconnect_initial_delay_ms = number,
+            "reconnectMaxDelayMs" => options.reconnect_max_delay_ms = number,
+            "connectTimeoutMs" => options.connect_timeout_ms = number,
+            "outboxLimit" => options.outbox_limit = number as usize,
+            "outboxMaxBytes" => options.outbox_max_bytes = number as usize,
+            "outboxMaxAgeMs" => options.outbox_max_age_ms = number,
+            _ => panic!("no option: {line}"),
+        }
     }
     let mut sim = Sim::new(options, || 0.5);
     let (mut played, mut pending) = (Vec::new(), Vec::new());
